@@ -1,0 +1,454 @@
+"""`CheckpointManager`: the only place where key, schema, record and store meet.
+
+On the way down an object becomes a payload, a payload an envelope, an envelope stored bytes; on
+the way up the other way round. Everything is checked on both ways, and nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+
+from attrs import frozen
+
+from checkpointkit import records
+from checkpointkit.envelope import Envelope, decode_payload, encode_payload, open_envelope
+from checkpointkit.errors import (
+    BatchError,
+    CheckpointError,
+    CheckpointNotFoundError,
+    ConflictError,
+    CorruptCheckpointError,
+    EncodeError,
+    MigrationError,
+    SchemaDriftError,
+    StructureError,
+    VersionTooNewError,
+    VersionTooOldError,
+    WrongKindError,
+)
+from checkpointkit.keys import check_key
+from checkpointkit.records import CheckpointInfo, Problem, Recovery, Report, State, StateSeal
+from checkpointkit.stores.base import Absent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from checkpointkit.schema import Schema
+    from checkpointkit.stores.base import Expected, Store
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_log: Final = logging.getLogger("checkpointkit")
+_NO_DEFAULT: Final = object()
+_LONGEST_WAIT: Final = 0.1
+"""Seconds between two tries of `update`, at most."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@frozen
+class Checkpoint(Generic[T]):
+    """A value with what is known of the generation that it was read from or saved as."""
+
+    value: T
+    info: CheckpointInfo
+
+
+class CheckpointManager(Generic[T]):
+    """Saves values of one type under keys, and gives back what was saved, or an error.
+
+    Safe to use from several threads, and with a store of the feature `shared` from several
+    processes at the same time.
+
+    Args:
+        store: Where the checkpoints live.
+        schema: The format of the values.
+        clock: Tells the time for headers, aware.
+
+    Example:
+        >>> from attrs import frozen
+        >>> from checkpointkit import MemoryStore, Schema
+        >>> @frozen
+        ... class Devices:
+        ...     ids: tuple[str, ...]
+        >>> schema = Schema(Devices, kind="example.com/devices", version=1)
+        >>> manager = CheckpointManager(MemoryStore(), schema)
+        >>> manager.create("node-a", Devices(("gpu0",))).generation
+        1
+        >>> manager.get("node-a")
+        Devices(ids=('gpu0',))
+    """
+
+    def __init__(
+        self, store: Store, schema: Schema[T], *, clock: Callable[[], datetime] = _utc_now
+    ) -> None:
+        self._store = store
+        self._schema = schema
+        self._clock = clock
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self._store
+
+    @property
+    def schema(self) -> Schema[T]:
+        """The schema."""
+        return self._schema
+
+    def create(self, key: str, value: T, *, expected: Expected = None) -> CheckpointInfo:
+        """Save `value` as the newest generation of `key`; durable when it returns.
+
+        A present checkpoint is replaced, after it was read and verified: a damaged one, one of a
+        newer release, of another kind or shape is never overwritten.
+
+        Args:
+            key: The key.
+            value: A value of the schema's type, exactly.
+            expected: Save only if this is the newest generation, or with `ABSENT` only if there
+                is none: a compare-and-swap.
+
+        Raises:
+            InvalidKeyError: The key breaks the grammar.
+            EncodeError: The value does not fit the schema; raised before any I/O.
+            ConflictError: The newest generation is not the expected one.
+            CorruptCheckpointError: The present one is damaged; call `recover` or `remove`.
+            VersionTooNewError: A newer release saved the present one.
+            WrongKindError: The present one is of another kind.
+            SchemaDriftError: The present one has the same version and another shape.
+            EnvelopeVersionError: A newer release of checkpointkit saved the present one.
+            CheckpointTooLargeError: The envelope is larger than the store takes.
+            StoreError: The store could not save it; what was there before is unchanged, but see
+                `OutcomeUnknownError`.
+            LockTimeoutError: Another writer held the key too long.
+            ReadOnlyError: The store was opened read-only.
+        """
+        check_key(key)
+        _check_expected_argument(expected)
+        seal = self._seal(key, value)
+        self._write(key, seal, expected)
+        return seal.info()
+
+    def create_many(self, values: Mapping[str, T]) -> tuple[CheckpointInfo, ...]:
+        """Save several keys, each as `create` does, in less time than one by one.
+
+        Each key is saved whole or not at all; the batch may be saved in part. Nothing is saved if
+        one of the values or keys is wrong.
+
+        Args:
+            values: The values by key.
+
+        Returns:
+            What was saved, in the order of `values`.
+
+        Raises:
+            BatchError: Some keys failed; it tells which, and which are saved.
+            InvalidKeyError: A key breaks the grammar; raised before any I/O.
+            EncodeError: A value does not fit the schema; raised before any I/O.
+        """
+        seals = {check_key(key): self._seal(key, value) for key, value in values.items()}
+        result = self._store.write_many(seals)
+        infos = {key: seals[key].info() for key in seals if key in result.saved}
+        if result.failed:
+            raise BatchError(infos, dict(result.failed))
+        return tuple(infos.values())
+
+    @overload
+    def get(self, key: str, *, generation: int | None = None) -> T: ...
+    @overload
+    def get(self, key: str, *, default: D) -> T | D: ...
+    def get(self, key: str, *, generation: int | None = None, default: object = _NO_DEFAULT) -> Any:
+        """Return the value saved under `key`, verified, migrated, and structured. Never writes.
+
+        Args:
+            key: The key.
+            generation: Which generation; None for the newest.
+            default: Returned where the key is absent; never for a damaged checkpoint.
+
+        Raises:
+            CheckpointNotFoundError: There is no such key or generation.
+            CorruptCheckpointError: The bytes are not what was saved.
+            EnvelopeVersionError: A newer release of checkpointkit saved it.
+            WrongKindError: It is of another kind.
+            VersionTooNewError: A newer release saved it.
+            VersionTooOldError: It is older than the schema's first migration.
+            SchemaDriftError: It has the schema's version and another shape.
+            MigrationError: A migration failed.
+            StructureError: The payload does not have the shape of the class.
+            StoreError: The store could not read it.
+        """
+        check_key(key)
+        try:
+            record = self._read(key, generation)
+        except CheckpointNotFoundError:
+            if default is _NO_DEFAULT:
+                raise
+            return default
+        return self._decode(key, record)
+
+    def load(self, key: str, *, generation: int | None = None) -> Checkpoint[T]:
+        """Return the value with its `CheckpointInfo`: what a compare-and-swap needs, in one read.
+
+        Args:
+            key: The key.
+            generation: Which generation; None for the newest.
+
+        Raises:
+            CheckpointError: As `get`.
+
+        Example:
+            >>> from checkpointkit import MemoryStore, Schema
+            >>> manager = CheckpointManager(
+            ...     MemoryStore(), Schema(dict[str, int], kind="example.com/n", version=1)
+            ... )
+            >>> _ = manager.create("a", {"n": 1})
+            >>> before = manager.load("a")
+            >>> manager.create("a", {"n": 2}, expected=before.info.generation).generation
+            2
+        """
+        check_key(key)
+        record = self._read(key, generation)
+        return Checkpoint(self._decode(key, record), records.info_of_record(record))
+
+    def list(self, *, prefix: str = "") -> tuple[str, ...]:
+        """Return the keys that begin with `prefix`, sorted; decodes nothing.
+
+        Raises:
+            StoreError: The store could not list them.
+        """
+        return self._store.keys(prefix)
+
+    def remove(self, key: str, *, expected: Expected = None) -> None:
+        """Remove `key` with all its generations; durable when it returns.
+
+        Removing an absent key is no error. It works on every checkpoint, whatever is in it.
+
+        Args:
+            key: The key.
+            expected: Remove only if this is the newest generation.
+
+        Raises:
+            ConflictError: The newest generation is not the expected one.
+            StoreError: The store could not remove it.
+            LockTimeoutError: Another writer held the key too long.
+            ReadOnlyError: The store was opened read-only.
+        """
+        check_key(key)
+        _check_expected_argument(expected)
+        self._store.remove(key, expected=expected)
+
+    def update(self, key: str, change: Callable[[T], T]) -> Checkpoint[T]:
+        """Replace the value by `change(value)`, safe against other writers.
+
+        It loads, changes, and saves if nobody else has saved in between; else it begins again, as
+        often as it takes. No lock is held while `change` runs, so it may take its time, may be
+        called again, and must not do anything that may not happen twice.
+
+        Args:
+            key: The key.
+            change: Returns the new value for the old one, and leaves the old one as it is.
+
+        Returns:
+            The value that was saved, and its generation.
+
+        Raises:
+            CheckpointNotFoundError: The key is absent.
+            CheckpointError: Else as `get` and `create`.
+        """
+        from random import uniform  # here, for the sake of those who only import the package
+
+        wait = _LONGEST_WAIT / 128
+        while True:
+            before = self.load(key)
+            value = change(before.value)
+            try:
+                return Checkpoint(value, self.create(key, value, expected=before.info.generation))
+            except ConflictError:
+                time.sleep(uniform(0, wait))
+                wait = min(2 * wait, _LONGEST_WAIT)
+
+    def history(self, key: str) -> tuple[CheckpointInfo, ...]:
+        """Return what is known of each kept generation, newest first.
+
+        `problem` is set on a damaged one. An absent key has no history.
+
+        Raises:
+            StoreError: The store could not read it.
+        """
+        return records.history(self._store, check_key(key))
+
+    def rollback(self, key: str, generation: int) -> CheckpointInfo:
+        """Save an older generation's payload, as it is, as a new generation.
+
+        It is also the way to go on with an older release after a newer one has saved.
+
+        Args:
+            key: The key.
+            generation: The generation to go back to; `history` lists them.
+
+        Raises:
+            CheckpointNotFoundError: There is no such generation.
+            CorruptCheckpointError: It, or the newest generation, is damaged.
+            WrongKindError: It, or the newest generation, is of another kind.
+            CheckpointError: It cannot be read with this schema, as `get` says; or it cannot be
+                saved, as `create` says.
+        """
+        check_key(key)
+        record = self._read(key, generation)
+        self._decode(key, record)
+        seal = StateSeal(key, State.of(record), self._clock(), self._check_kind)
+        self._write(key, seal, None)
+        _log.warning("checkpoint %r: rolled back to generation %d", key, generation)
+        return seal.info()
+
+    def recover(self, key: str) -> Recovery:
+        """Go on from the newest good generation where the newest one is damaged.
+
+        *Good* means that its bytes are what was saved. Nothing is done where the newest
+        generation is good; and migration, shape and version errors are none that this mends.
+
+        Raises:
+            CheckpointNotFoundError: The key is absent.
+            CorruptCheckpointError: No generation is good; nothing was changed.
+            StoreError: The store could not read or save it.
+        """
+        return records.recover(self._store, check_key(key), self._clock())
+
+    def verify(
+        self,
+        keys: Iterable[str] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Read every generation, and decode the newest one of each key; changes nothing.
+
+        Args:
+            keys: Which keys; None for all.
+            progress: Called with the number of keys done and the number of all.
+        """
+        chosen = None if keys is None else [check_key(key) for key in keys]
+        return records.verify(self._store, chosen, check=self._check_readable, progress=progress)
+
+    def migrate(
+        self,
+        keys: Iterable[str] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Save every checkpoint of an older schema version anew, in the present one.
+
+        Not needed for reading: `get` migrates on its way. What fails is reported and left as it
+        is.
+
+        Args:
+            keys: Which keys; None for all.
+            progress: Called with the number of keys done and the number of all.
+        """
+        chosen = self.list() if keys is None else [check_key(key) for key in keys]
+        changed = []
+        problems = []
+        for done, key in enumerate(chosen, 1):
+            try:
+                if self._migrate(key):
+                    changed.append(key)
+            except CheckpointNotFoundError:
+                pass  # removed in the meantime
+            except CheckpointError as error:
+                problems.append(Problem(key, None, error))
+            if progress is not None:
+                progress(done, len(chosen))
+        return Report(len(chosen), tuple(changed), tuple(problems))
+
+    def _migrate(self, key: str) -> bool:
+        while True:
+            record = self._read(key, None)
+            value = self._decode(key, record)
+            if record.header.schema_version == self._schema.version:
+                return False
+            try:
+                self.create(key, value, expected=record.header.generation)
+            except ConflictError:
+                continue  # saved in the meantime, perhaps in the present version
+            return True
+
+    def _read(self, key: str, generation: int | None) -> Envelope:
+        try:
+            return open_envelope(self._store.read(key, generation), key, generation)
+        except CorruptCheckpointError as error:
+            _log.warning("%s", error)
+            raise
+
+    def _write(self, key: str, seal: StateSeal, expected: Expected) -> None:
+        try:
+            self._store.write(key, seal, expected=expected)
+        except CorruptCheckpointError as error:
+            _log.warning("%s", error)
+            raise
+
+    def _seal(self, key: str, value: T) -> StateSeal:
+        schema = self._schema
+        failure = None
+        payload = b""
+        try:
+            payload = encode_payload(schema.dump(value))
+        except EncodeError as error:
+            failure = error.at(key)
+        if failure is not None:
+            raise failure
+        state = State(schema.kind, schema.version, schema.fingerprint, payload)
+        return StateSeal(key, state, self._clock(), self._check_replaceable)
+
+    def _check_kind(self, record: Envelope) -> None:
+        header = record.header
+        if header.kind != self._schema.kind:
+            raise WrongKindError(header.key, header.kind, self._schema.kind)
+
+    def _check_replaceable(self, record: Envelope) -> None:
+        """Refuse to overwrite what this schema would refuse to read, but for what is too old."""
+        self._check_kind(record)
+        header, schema = record.header, self._schema
+        if header.schema_version > schema.version:
+            raise VersionTooNewError(
+                header.key, header.schema_version, schema.oldest, schema.version
+            )
+        if header.schema_version == schema.version and _drifted(
+            header.fingerprint, schema.fingerprint
+        ):
+            raise SchemaDriftError(
+                header.key, schema.version, header.fingerprint, schema.fingerprint
+            )
+
+    def _check_readable(self, key: str, record: Envelope) -> None:
+        self._decode(key, record)
+
+    def _decode(self, key: str, record: Envelope) -> T:
+        self._check_replaceable(record)
+        header, schema = record.header, self._schema
+        if header.schema_version < schema.oldest:
+            raise VersionTooOldError(key, header.schema_version, schema.oldest, schema.version)
+        payload = decode_payload(record.payload, key, header.generation)
+        failure: MigrationError | StructureError
+        try:
+            return schema.load(payload, header.schema_version)
+        except (MigrationError, StructureError) as error:
+            failure = error.at(key)
+        raise failure
+
+
+def _drifted(stored: str, own: str) -> bool:
+    """Compare fingerprints; those of another algorithm (`fp2:`) say nothing about this one."""
+    algorithm = own.partition(":")[0] + ":"
+    return stored != own and stored.startswith(algorithm)
+
+
+def _check_expected_argument(expected: object) -> None:
+    if expected is None or isinstance(expected, Absent):
+        return
+    if type(expected) is not int:
+        raise TypeError(f"expected is a generation, ABSENT or None, not {type(expected).__name__}")

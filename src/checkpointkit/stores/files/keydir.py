@@ -1,0 +1,205 @@
+"""One key's directory: which generations it holds, and which of them is the newest."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from checkpointkit.envelope import HEADER_LIMIT, Header, open_header
+from checkpointkit.errors import CorruptCheckpointError, EnvelopeVersionError
+from checkpointkit.stores.base import Damaged, Entry
+from checkpointkit.stores.files.layout import CURRENT, generation_of
+from checkpointkit.stores.files.system import OPEN_DIRECTORY
+
+if TYPE_CHECKING:
+    import os
+
+    from checkpointkit.stores.files.disk import Disk
+
+MISSING: Final = Damaged("'current' is missing")
+
+
+class KeyState(NamedTuple):
+    """What stands in a key's directory.
+
+    Attributes:
+        newest: The newest generation. Where the damage hides it, the lowest that it can be.
+        named: The generations that have a numbered file, ascending, without those of
+            `unacknowledged`.
+        unacknowledged: Numbers above the newest: a save that was cut off before it replaced
+            `current`. Nobody was told of them.
+        current: The bytes of `current`, as far as they were asked for.
+        status: The status of the file that they come from; None where there is none.
+        linked: Whether `current` and the file numbered `newest` are one, as a save leaves them.
+        known: Whether `newest` is certain: `linked`, or a header that verifies says so.
+        perhaps_first: Whether `newest` may be the key's first generation.
+    """
+
+    newest: int
+    named: tuple[int, ...]
+    unacknowledged: tuple[int, ...]
+    current: bytes | Damaged
+    status: os.stat_result | None
+    linked: bool = False
+    known: bool = False
+    perhaps_first: bool = False
+
+    def highest(self) -> int:
+        """Return the highest number that stands in the directory."""
+        return max((self.newest, *self.named, *self.unacknowledged))
+
+    def inode(self) -> int:
+        """Return the inode of `current`; 0 where there is none."""
+        return 0 if self.status is None else self.status.st_ino
+
+    def entry(self) -> Entry:
+        """Return the entry of the newest generation."""
+        if self.status is None:
+            reason = self.current.reason if isinstance(self.current, Damaged) else ""
+            return Entry(self.newest, reason, 0)
+        return entry_of(self.status, self.newest)
+
+
+def survey(disk: Disk, directory: int, key: str, limit: int | None) -> KeyState:
+    """Read what stands in a key's directory.
+
+    Mostly `current` is one file with the highest number, and then that is the newest generation.
+    A save that was cut off leaves it otherwise, and so does a copy that knew no hard links; then
+    the header says which generation it is. It is needed, too, where there is one number only, to
+    tell a first generation from one that stands alone because no history is kept.
+
+    Args:
+        disk: The store.
+        directory: Descriptor of the key's directory.
+        key: The key.
+        limit: How much of `current` to read; None for all. With 0, a `current` that cannot be
+            read is no error.
+
+    Raises:
+        CheckpointTooLargeError: `current` is larger than the store reads.
+        OSError: A system call failed.
+    """
+    try:
+        opened = disk.open(directory, CURRENT)
+    except FileNotFoundError:
+        opened = MISSING
+    if isinstance(opened, Damaged):
+        numbers = _numbers(disk, directory)
+        return KeyState(numbers[-1] + 1 if numbers else 1, tuple(numbers), (), opened, None)
+    fd, status = opened
+    try:
+        numbers = _numbers(disk, directory)
+        current = disk.read(fd, status, key, limit)
+        if (
+            len(numbers) > 1
+            and status.st_nlink > 1
+            and _inode(disk, directory, numbers[-1]) == status.st_ino
+        ):
+            return KeyState(numbers[-1], tuple(numbers), (), current, status, True, True)
+        header = _header(disk, fd, key, current, limit)
+    finally:
+        disk.system.close(fd)
+    return _unusual(disk, directory, key, limit, numbers, current, status, header)
+
+
+def _numbers(disk: Disk, directory: int) -> list[int]:
+    return sorted(filter(None, map(generation_of, disk.system.listdir(directory))))
+
+
+def _unusual(
+    disk: Disk,
+    directory: int,
+    key: str,
+    limit: int | None,
+    numbers: list[int],
+    current: bytes,
+    status: os.stat_result,
+    header: Header | None,
+) -> KeyState:
+    """Say what stands where `current` is not just the highest of several numbers."""
+    own = [number for number in numbers if _inode(disk, directory, number) == status.st_ino]
+    if own:
+        newest = own[-1]
+    elif header is not None:
+        newest = header.generation
+    else:
+        newest = numbers[-1] + 1 if numbers else 1
+        return KeyState(newest, tuple(numbers), (), current, status)
+    named = tuple(number for number in numbers if number <= newest)
+    above = tuple(numbers[len(named) :])
+    if above and not own:
+        # A save that was cut off leaves `current` linked to its own number.
+        if _inode(disk, directory, CURRENT) != status.st_ino:
+            return survey(disk, directory, key, limit)  # a save overtook this reader
+        older = Damaged(f"an older copy stands in place of generation {above[-1]}")
+        return KeyState(above[-1] + 1, tuple(numbers), (), older, None)
+    first = header is None or header.previous is None
+    return KeyState(newest, named, above, current, status, bool(own), True, first)
+
+
+def _header(disk: Disk, fd: int, key: str, current: bytes, limit: int | None) -> Header | None:
+    try:
+        if limit is not None and limit < HEADER_LIMIT:
+            current = disk.system.pread(fd, HEADER_LIMIT, 0)
+        return open_header(current, key)[0]
+    except (CorruptCheckpointError, EnvelopeVersionError):
+        return None  # whoever reads the bytes finds the same, and says so
+    except OSError:
+        if limit == 0:
+            return None
+        raise
+
+
+def _inode(disk: Disk, directory: int, name: object) -> int | None:
+    status = _stat(disk, directory, str(name))
+    return None if status is None else status.st_ino
+
+
+def _stat(disk: Disk, directory: int, name: str) -> os.stat_result | None:
+    try:
+        return disk.system.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def entry_of(status: os.stat_result, generation: int) -> Entry:
+    """Return the entry of a file."""
+    revision = f"{status.st_ino}.{status.st_mtime_ns}.{status.st_size}.{status.st_mode}"
+    return Entry(generation, revision, status.st_size)
+
+
+def entries(disk: Disk, directory: int, state: KeyState) -> tuple[Entry, ...]:
+    """Return the entries of the newest generation, whatever it is, and of the older ones."""
+    found = [state.entry()]
+    for number in reversed(state.named):
+        if number != state.newest:
+            status = _stat(disk, directory, str(number))
+            if status is not None:  # else pruned a moment ago
+                found.append(entry_of(status, number))
+    return tuple(found)
+
+
+def open_key(disk: Disk, key: str, flags: int = OPEN_DIRECTORY) -> int | None:
+    """Open a key's directory; None where the key is absent.
+
+    Raises:
+        CorruptCheckpointError: Something else than a directory stands there.
+        OSError: A system call failed.
+    """
+    try:
+        return disk.system.open(key, flags, dir_fd=disk.root)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+    raise CorruptCheckpointError(key, None, "something else than its directory stands there")
+
+
+def is_there(disk: Disk, key: str, directory: int) -> bool:
+    """Tell whether the open directory still is the one that the key names.
+
+    A reader can be overtaken by a remove, and must not call the emptied directory damaged.
+    """
+    status = _stat(disk, disk.root, key)
+    return status is not None and status.st_ino == disk.system.fstat(directory).st_ino

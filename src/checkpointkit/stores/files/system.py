@@ -1,0 +1,103 @@
+"""Every system call of the file store, in one place, so that a test can record it or make it fail.
+
+The store calls nothing of `os` but through an instance of `SystemCalls`. A test passes a subclass
+as `FileStore(…, system=…)`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Final
+
+from checkpointkit.errors import StoreError
+
+_NO_FOLLOW: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_DIRECTORY: Final = _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0)
+
+OPEN_DIRECTORY: Final = os.O_RDONLY | _DIRECTORY
+"""To list or to sync a directory."""
+OPEN_ROOT: Final = OPEN_DIRECTORY & ~getattr(os, "O_NOFOLLOW", 0)
+"""A store's own path may be a link; below it, none is followed."""
+OPEN_PATH: Final = getattr(os, "O_PATH", os.O_RDONLY) | _DIRECTORY
+"""To reach what is in a directory; on Linux cheaper than opening it."""
+OPEN_TO_READ: Final = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NO_FOLLOW
+"""Not blocking: what stands there may be a fifo, and an open must not wait for its writer."""
+OPEN_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW
+OPEN_TO_WRITE: Final = os.O_RDWR | getattr(os, "O_NONBLOCK", 0) | _NO_FOLLOW
+
+
+class SystemCalls:
+    """The calls, as they are; a directory is always given by its descriptor, `dir_fd`."""
+
+    open = staticmethod(os.open)
+    close = staticmethod(os.close)
+    read = staticmethod(os.read)
+    write = staticmethod(os.write)
+    fstat = staticmethod(os.fstat)
+    stat = staticmethod(os.stat)
+    mkdir = staticmethod(os.mkdir)
+    chmod = staticmethod(os.chmod)
+    rename = staticmethod(os.rename)
+    unlink = staticmethod(os.unlink)
+    rmdir = staticmethod(os.rmdir)
+    fsync = staticmethod(os.fsync)
+    urandom = staticmethod(os.urandom)
+    monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
+
+    if sys.platform != "win32":
+        fchmod = staticmethod(os.fchmod)
+        link = staticmethod(os.link)
+        pread = staticmethod(os.pread)
+        pwrite = staticmethod(os.pwrite)
+        ftruncate = staticmethod(os.ftruncate)
+        fstatvfs = staticmethod(os.fstatvfs)
+
+    @staticmethod
+    def listdir(directory: int) -> list[str]:
+        """Return the names in an open directory."""
+        return os.listdir(directory)
+
+    if sys.platform == "darwin":
+
+        @staticmethod
+        def fsync(fd: int) -> None:
+            """Sync to the medium: on macOS fsync(2) stops at the drive's cache."""
+            import fcntl
+
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+
+    @staticmethod
+    def try_lock(fd: int) -> bool:
+        """Take the exclusive lock of an open file without waiting; False where it is taken.
+
+        `filelock` is imported here, at the first lock, since readers never need it. Of its
+        interfaces this is the one for descriptors: no path is resolved again, the file is ours
+        to open (no link followed) and to keep, and it costs a tenth of a `FileLock`.
+        """
+        import filelock
+
+        return filelock.lock_descriptor(fd, blocking=False)
+
+    @staticmethod
+    def unlock(fd: int) -> None:
+        """Give the lock back, for every copy of the descriptor, in forked children, too."""
+        import filelock
+
+        filelock.unlock_descriptor(fd)
+
+
+def require_posix() -> None:
+    """Check that this platform has what the file store is built on.
+
+    Raises:
+        StoreError: It has not (Windows).
+    """
+    if os.open not in os.supports_dir_fd or not hasattr(os, "O_NOFOLLOW"):
+        reason = (
+            f"it needs a POSIX system (directory descriptors, hard links, flock), and "
+            f"{sys.platform} is none; use MemoryStore, or a store of another kind"
+        )
+        raise StoreError(None, "open FileStore", reason)
