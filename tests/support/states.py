@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from checkpointkit.records import State, StateSeal, read_record
 if TYPE_CHECKING:
     from checkpointkit.stores.base import Damaged, Seal, Store
 
+_LARGE = 2**24
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -51,7 +53,8 @@ def tree(directory: Path) -> dict[str, tuple[int, int, bytes]]:
     found = {}
     for path in sorted(directory.rglob("*")):
         status = path.lstat()
-        data = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        plain = stat.S_ISREG(status.st_mode) and status.st_size < _LARGE
+        data = path.read_bytes() if plain else b""
         found[str(path.relative_to(directory))] = (status.st_ino, status.st_mode, data)
     return found
 

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 from typing import Any
 
-from checkpointkit.fingerprint import Part, Shape, Shaped, canonical, in_order, union_of
+from checkpointkit.fingerprint import Part, Shape, Shaped, canonical, union_of
 from checkpointkit.structuring.misfit import Misfit, expected, gather
 
 MAX_INT = 10**4300
 """Longer ints cannot be written in decimal: the interpreter refuses it (`int_max_str_digits`)."""
+_MIN_INT = -MAX_INT
 
 UNKNOWN: frozenset[type[Any]] = frozenset()
 
@@ -121,7 +122,7 @@ def _in_utf8(text: str) -> bool:
 def check_int(data: Any, _: Any = None) -> int:
     """Take an `int`, no bool and no member of an IntEnum."""
     if type(data) is int:
-        if -MAX_INT < data < MAX_INT:
+        if _MIN_INT < data < MAX_INT:
             return data
         raise Misfit("int of more than 4300 digits")
     raise expected("int", data)

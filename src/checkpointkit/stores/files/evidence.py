@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from checkpointkit.errors import OutcomeUnknownError
@@ -64,7 +65,7 @@ def keep_evidence(disk: Disk, directory: int, key: str, state: KeyState, stripe:
         except OSError as error:
             problem = store_error(key, "set aside", error)
             raise OutcomeUnknownError(key, "set aside", problem.reason) from error
-        for _, oldest in kept[: len(kept) + 1 - EVIDENCE_KEPT]:
+        for _, oldest in kept[: max(0, len(kept) + 1 - EVIDENCE_KEPT)]:
             try:
                 disk.discard(oldest, aside)
             except OSError as error:
@@ -75,10 +76,8 @@ def keep_evidence(disk: Disk, directory: int, key: str, state: KeyState, stripe:
 
 
 def _make_directory(disk: Disk) -> None:
-    try:
+    with suppress(FileExistsError):  # its maker may have been killed before the rest of this
         disk.system.mkdir(ASIDE, DIRECTORY_MODE, dir_fd=disk.root)
-    except FileExistsError:
-        return
     disk.system.chmod(ASIDE, DIRECTORY_MODE, dir_fd=disk.root)
     disk.sync(disk.root)
 

@@ -44,6 +44,7 @@ HIGH_WATER_SIZE: Final = 1024
 MAX_GENERATION: Final = 10**18 - 1
 """Past it, numbers would not fit the header any more."""
 _generation = re.compile(r"[1-9][0-9]{0,17}").fullmatch
+_temporary = re.compile(r"([0-9]{2})\..+", re.ASCII | re.DOTALL).fullmatch
 _evidence = re.compile(r"([0-9]{8})-[0-9]{2}").fullmatch
 _DIGITS: Final = 19
 _SLOT_SIZE: Final = _DIGITS + 10
@@ -67,6 +68,17 @@ def stripe_name(stripe: int) -> str:
 def temporary_name(stripe: int, index: int = 0) -> str:
     """Return a name under `.tmp`: it begins with the stripe whose lock makes it ours."""
     return f"{stripe_name(stripe)}.{index}"
+
+
+def owner_of(temporary: str) -> int | None:
+    """Return the stripe that a name under `.tmp` belongs to; None for a name that is not ours.
+
+    Example:
+        >>> owner_of("07.0"), owner_of("07.gone"), owner_of("99.0"), owner_of("format")
+        (7, 7, None, None)
+    """
+    match = _temporary(temporary)
+    return int(match[1]) if match and int(match[1]) < STRIPES else None
 
 
 def generation_of(name: str) -> int | None:

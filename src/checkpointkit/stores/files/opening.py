@@ -21,10 +21,11 @@ from checkpointkit.stores.files.layout import (
     TEMPORARY,
     decode_high_water,
     new_high_water,
+    owner_of,
     stripe_name,
 )
 from checkpointkit.stores.files.locks import StripeLock
-from checkpointkit.stores.files.system import OPEN_DIRECTORY, OPEN_ROOT
+from checkpointkit.stores.files.system import OPEN_DIRECTORY, OPEN_ROOT, OPEN_TO_WRITE
 
 if TYPE_CHECKING:
     from checkpointkit.stores.files.system import SystemCalls
@@ -66,13 +67,15 @@ def open_directory(
                 raise StoreError(None, f"{_OPEN} {path}", "there is no store yet")
             _initialise(disk, timeout)
         if not read_only:
+            for name in (TEMPORARY, LOCKS):  # no link is followed below the root
+                system.close(system.open(name, OPEN_DIRECTORY, dir_fd=root))
             _try_links(disk)
             _sweep(disk)
-    except OSError as error:
-        system.close(root)
-        raise store_error(None, f"{_OPEN} {path}", error) from error
-    except BaseException:
-        system.close(root)
+    except BaseException as error:
+        with suppress(OSError):
+            system.close(root)
+        if isinstance(error, OSError):
+            raise store_error(None, f"{_OPEN} {path}", error) from error
         raise
     return disk
 
@@ -195,17 +198,18 @@ def _sync_ancestors(disk: Disk) -> None:
 
 
 def _make_stripe(disk: Disk, stripe: int) -> None:
-    """Make one stripe's file; what an earlier attempt completed is kept, never lowered."""
+    """Make one stripe's file; what an earlier attempt has written is kept, never lowered."""
     name = f"{LOCKS}/{stripe_name(stripe)}"
     present: bytes | Damaged = Damaged("missing")
     with suppress(FileNotFoundError):
         present = disk.read_file(disk.root, name, name, HIGH_WATER_SIZE)
     if not isinstance(present, Damaged) and decode_high_water(stripe, present) is not None:
-        return
-    disk.discard(name)
-    fd = disk.create(name, new_high_water(stripe))
+        fd = disk.system.open(name, OPEN_TO_WRITE, dir_fd=disk.root)
+    else:
+        disk.discard(name)
+        fd = disk.create(name, new_high_water(stripe))
     try:
-        disk.sync(fd)
+        disk.sync(fd)  # the kept one, too: its writer may have been killed before
     finally:
         disk.system.close(fd)
 
@@ -235,9 +239,9 @@ def _sweep(disk: Disk) -> None:
     directory = disk.system.open(TEMPORARY, OPEN_DIRECTORY, dir_fd=disk.root)
     try:
         for name in disk.system.listdir(directory):
-            owner, dot, _ = name.partition(".")
-            if dot and owner.isdecimal() and int(owner) < STRIPES:
-                left.setdefault(int(owner), []).append(name)
+            owner = owner_of(name)
+            if owner is not None:
+                left.setdefault(owner, []).append(name)
     finally:
         disk.system.close(directory)
     if not left:

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from checkpointkit.errors import ConflictError, CorruptCheckpointError, OutcomeUnknownError
-from checkpointkit.stores.base import Expected, check_expected
+from checkpointkit.stores.base import Damaged, Expected, check_expected
 from checkpointkit.stores.files import keydir
 from checkpointkit.stores.files.disk import Disk, store_error
 from checkpointkit.stores.files.evidence import keep_evidence
@@ -26,6 +26,11 @@ def remove_key(disk: Disk, lock: StripeLock, key: str, expected: Expected) -> No
     gone = f"{TEMPORARY}/{temporary_name(lock.stripe)}.gone"
     try:
         state = _look(disk, key)
+        if expected is not None and state is not None and not state.known:
+            # Its number is a guess, and a guess must not win a compare-and-swap.
+            found = state.current
+            reason = found.reason if isinstance(found, Damaged) else "its header does not verify"
+            raise CorruptCheckpointError(key, None, reason)
         check_expected(key, expected, None if state is None else state.newest)
         if state is not None:
             lock.raise_high_water(_spent(state))

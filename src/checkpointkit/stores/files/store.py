@@ -46,7 +46,10 @@ if TYPE_CHECKING:
 
     from checkpointkit.stores.files.steps import Save, Source
 
-_FEATURES: Final[frozenset[Feature]] = frozenset({"history", "scopes", "set_aside", "shared"})
+_FEATURES: Final[dict[str, frozenset[Feature]]] = {
+    "full": frozenset({"durable", "history", "scopes", "set_aside", "shared"}),
+    "none": frozenset({"history", "scopes", "set_aside", "shared"}),
+}
 _BATCH: Final = 64
 """Keys of `write_many` that are saved at a time; each needs two or three descriptors."""
 
@@ -99,7 +102,7 @@ class FileStore:
         system: SystemCalls | None = None,
     ) -> None:
         check_limits(history=history, max_bytes=max_bytes)
-        if durability not in ("full", "none"):
+        if durability not in _FEATURES:
             raise ValueError(f"durability is 'full' or 'none', not {durability!r}")
         if type(reserve) is not int or reserve < 0:
             raise ValueError(f"reserve is a number of bytes, 0 or more, not {reserve!r}")
@@ -139,7 +142,7 @@ class FileStore:
     @property
     def features(self) -> frozenset[Feature]:
         """See `Store.features`: `durable` with full durability alone."""
-        return _FEATURES | {"durable"} if self._durability == "full" else _FEATURES
+        return _FEATURES[self._durability]
 
     @property
     def max_bytes(self) -> int:
