@@ -76,6 +76,9 @@ NESTED_STATE = Node(
 )
 
 
+_KEYS = 20_000
+
+
 def medians(rounds: int, *variants: Callable[[], object], calls: int = 1) -> list[float]:
     """Return the median time of one call of each variant, in microseconds."""
     times: list[list[float]] = [[] for _ in variants]
@@ -124,8 +127,8 @@ def bare_save(root: int, path: str, key: str, data: bytes) -> Callable[[], None]
         os.link(".tmp/43.0", str(generation), src_dir_fd=root, dst_dir_fd=directory)
         os.rename(".tmp/43.0", "current", src_dir_fd=root, dst_dir_fd=directory)
         os.fsync(directory)
-        if generation > 2:
-            os.unlink(str(generation - 2), dir_fd=directory)
+        if (pruned := generation - 2) > 0:
+            os.unlink(str(pruned), dir_fd=directory)
         os.close(directory)
         fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
@@ -171,15 +174,15 @@ def bench_get(path: str, rounds: int, schema: Schema[T], state: T) -> tuple[floa
 
 def bench_list(path: str, rounds: int) -> tuple[float, float]:
     store = FileStore(f"{path}/many", durability="none")
-    for number in range(20_000):
-        os.mkdir(f"{path}/many/pod-{number * 7919 % 20_000:05d}")
+    for number in range(_KEYS):
+        os.mkdir(f"{path}/many/pod-{number * 7919 % _KEYS:05d}")
     manager = CheckpointManager(store, FLAT)
 
     def by_hand() -> list[str]:
         with os.scandir(f"{path}/many") as entries:
             return sorted(entry.name for entry in entries)
 
-    assert len(manager.list()) == 20_000
+    assert len(manager.list()) == _KEYS
     ours, floor = medians(rounds, manager.list, by_hand)
     return ours, floor
 

@@ -7,8 +7,8 @@ import logging
 import os
 import shutil
 import stat
+import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +31,7 @@ from tests.support.states import number_of, sealed, temporaries, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 STRIPE = f"{stripe_of('a'):02d}"
 LAYOUT = [".format", ".lock", ".tmp"]
@@ -102,9 +103,7 @@ def test_a_directory_of_somebody_else_s_is_refused_and_left_as_it_is(
 @pytest.mark.parametrize(
     "text", [b"checkpointkit files 2\n", b"", b"checkpointkit files 1", b"x" * 5000]
 )
-def test_a_layout_of_a_newer_release_is_refused_and_left_as_it_is(
-    quick: Path, text: bytes
-) -> None:
+def test_a_layout_of_a_newer_release_is_refused_and_left_as_it_is(quick: Path, text: bytes) -> None:
     with FileStore(quick / "store") as store:
         store.write("a", sealed("a", 1))
     (quick / "store" / ".format").write_bytes(text)
@@ -159,7 +158,7 @@ def test_an_initialisation_that_fails_at_any_call_is_finished_by_the_next_openin
     watched = Watched(quick / "dry" / "store")
     FileStore(quick / "dry" / "store", system=watched).close()
     middle = [f"/{n:02d}" for n in range(64) if n not in (0, 31, 63)]
-    points = [n for n, e in enumerate(watched.events) if not any(m in e for m in middle)]
+    points = [n for n, e in enumerate(watched.attempts) if not any(m in e for m in middle)]
     failures = 0
     for for_ever in (False, True):
         for at in points:
@@ -202,12 +201,32 @@ def test_what_a_killed_initialisation_has_written_is_synced_before_it_is_a_store
         assert f"fsync .lock/{n:02d}" in events[:made]
 
 
+def test_a_directory_above_that_may_not_be_opened_keeps_no_store_from_being_made(
+    quick: Path,
+) -> None:
+    directory = quick / "store"
+
+    class NotAbove(Watched):
+        def before(self, name: str, event: str) -> None:
+            if event == "open ../..":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    calls = NotAbove(directory)
+    with FileStore(directory, system=calls) as store:
+        store.write("a", sealed("a", 1))
+        assert number_of(store, "a") == 1
+    assert "fsync .." in calls.events
+    assert "fsync ../.." not in calls.events
+
+
 def test_processes_that_open_a_new_store_at_the_same_moment_all_get_it(quick: Path) -> None:
     for round_ in range(5):
         directory = quick / str(round_) / "store"
         gate, opened = os.pipe()
 
-        def work(child: Child, directory: Path = directory, gate: int = gate) -> None:
+        def work(
+            child: Child, directory: Path = directory, gate: int = gate, opened: int = opened
+        ) -> None:
             os.close(opened)
             os.read(gate, 1)  # ends for all of them when the parent closes the other end
             with FileStore(directory) as store:
@@ -398,7 +417,7 @@ def test_a_link_in_place_of_one_of_the_store_s_own_names_is_not_followed(
     os.rename(directory / name, outside)
     (directory / name).symlink_to(outside)
     before = tree(quick)
-    with pytest.raises(StoreError):  # noqa: PT012, SIM117
+    with pytest.raises(StoreError):  # noqa: SIM117
         with FileStore(directory) as store:
             if name == ".scope":
                 store.scope("inner")
@@ -514,7 +533,7 @@ def test_a_lock_file_that_is_deleted_while_a_writer_waits_for_it_stops_it(quick:
     calls = Hooked(directory)
     with FileStore(directory, system=calls) as store:
         store.write("a", sealed("a", 1))
-        calls.hooks["try_lock"] = lambda: (directory / ".lock" / STRIPE).unlink()
+        calls.hooks["try_lock"] = (directory / ".lock" / STRIPE).unlink
         with pytest.raises(StoreError, match="deleted"):
             store.write("a", sealed("a", 2))
         assert number_of(store, "a") == 1
@@ -637,3 +656,51 @@ def test_a_sweep_follows_no_link(quick: Path) -> None:
     FileStore(directory).close()
     assert temporaries(directory) == []
     assert (quick / "outside" / "file").read_text() == "mine"
+
+
+def test_what_cannot_be_deleted_keeps_no_store_from_opening_and_no_key_from_being_removed(
+    quick: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = quick / "store"
+    neighbour = next(f"b{n}" for n in range(9999) if stripe_of(f"b{n}") == stripe_of("a"))
+
+    class NotOurs(Watched):
+        def before(self, name: str, event: str) -> None:
+            if name in ("unlink", "rmdir") and event.endswith("not-ours"):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    with FileStore(directory, system=NotOurs(directory)) as store:
+        for key in ("a", neighbour):
+            store.write(key, sealed(key, 1))
+            (directory / key / "not-ours").write_text("root's")
+            store.remove(key)
+            assert store.keys() == ()
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    with FileStore(directory, system=NotOurs(directory)) as store:
+        assert store.keys() == ()
+        assert store.write("a", sealed("a", 2)).generation == 3
+        store.remove("a")
+    FileStore(directory).close()
+    assert temporaries(directory) == []
+
+
+def test_a_directory_that_is_nested_deep_can_be_removed_or_left_behind(quick: Path) -> None:
+    directory = quick / "store"
+    try:
+        with FileStore(directory) as store:
+            store.write("a", sealed("a", 1))
+            above = os.open(directory / "a", os.O_RDONLY)
+            for _ in range(1500):
+                os.mkdir("deep", dir_fd=above)
+                below = os.open("deep", os.O_RDONLY, dir_fd=above)
+                os.close(above)
+                above = below
+            os.close(above)
+            store.remove("a")
+            assert store.keys() == ()
+        with FileStore(directory) as store:
+            store.write("a", sealed("a", 2))
+            store.remove("a")
+            assert store.keys() == ()
+    finally:  # deeper than what Python itself deletes
+        subprocess.run(["rm", "-rf", directory], check=True)

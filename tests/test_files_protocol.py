@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from checkpointkit.errors import CheckpointNotFoundError, OutcomeUnknownError, StoreError
+from checkpointkit.errors import (
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    OutcomeUnknownError,
+    StoreError,
+)
 from checkpointkit.records import read_record, recover
 from checkpointkit.stores.files.layout import stripe_of
 from checkpointkit.stores.files.store import FileStore
@@ -141,9 +147,9 @@ def test_nothing_is_pruned_while_it_is_not_known_whether_the_new_state_is_durabl
     store = FileStore(directory, system=calls, history=0)
     for n in range(2):
         store.write("a", sealed("a", n))
-    calls.events.clear()
+    calls.forget()
     store.write("a", sealed("a", 2))
-    at = calls.events.index("fsync a")
+    at = calls.attempts.index("fsync a")
     calls.break_at(at, errno.EIO, for_ever=False)
     with pytest.raises(OutcomeUnknownError):
         store.write("a", sealed("a", 3))
@@ -419,7 +425,7 @@ def test_a_reader_in_the_middle_of_a_remove_gets_the_state_or_nothing(quick: Pat
     ]
 
 
-@pytest.mark.parametrize("before", ["listdir a", "fstat a/current", "close a"])
+@pytest.mark.parametrize("before", ["open a/current", "listdir a", "fstat a/current", "close a"])
 @pytest.mark.parametrize("generation", [None, 1, 2])
 def test_a_reader_that_a_remove_overtakes_does_not_call_the_key_damaged(
     quick: Path, before: str, generation: int | None
@@ -436,10 +442,91 @@ def test_a_reader_that_a_remove_overtakes_does_not_call_the_key_damaged(
             assert generation == 2 or store.keys() == ()
 
 
-@pytest.mark.parametrize("call", ["open a", "open a/current", "stat a", "listdir a", "close a"])
-def test_a_history_that_a_remove_overtakes_is_the_old_one_or_empty(
-    quick: Path, call: str
+@pytest.mark.parametrize("before", ["open a", "open a/current", "listdir a", "fstat a/current"])
+@pytest.mark.parametrize("generation", [None, 1, 2])
+def test_a_reader_that_a_remove_and_a_save_overtake_gets_the_old_state_or_the_new_one(
+    quick: Path, before: str, generation: int | None
 ) -> None:
+    directory = quick / "store"
+    calls = Hooked(directory)
+    reader = FileStore(directory, system=calls)
+    with FileStore(directory) as store:
+        store.write("a", sealed("a", 1))
+
+        def overtake() -> None:
+            store.remove("a")
+            store.write("a", sealed("a", 2))
+
+        calls.hooks[before] = overtake
+        try:
+            number = number_of(reader, "a", generation)
+        except CheckpointNotFoundError:
+            assert generation is not None
+        else:
+            assert number in ((1, 2) if generation is None else (generation,))
+
+
+@pytest.mark.parametrize("first", ["1", "current"])
+@pytest.mark.parametrize("generation", [None, 1])
+def test_a_reader_of_a_key_that_is_half_deleted_already_finds_it_absent(
+    quick: Path, first: str, generation: int | None
+) -> None:
+    directory = quick / "store"
+    calls = Hooked(directory)
+    reader = FileStore(directory, system=calls)
+    with FileStore(directory) as store:
+        store.write("a", sealed("a", 1))
+
+        def delete_a_part() -> None:
+            """Do what a remove has done when it has deleted one of two names."""
+            os.rename(directory / "a", directory / ".tmp" / f"{STRIPE}.0.gone")
+            os.unlink(directory / ".tmp" / f"{STRIPE}.0.gone" / first)
+
+        calls.hooks["fstat a/current"] = delete_a_part
+        with suppress(CheckpointNotFoundError):
+            assert number_of(reader, "a", generation) == 1
+        assert calls.hooks == {}
+        assert store.keys() == ()
+
+
+def test_a_state_that_is_replaced_by_junk_between_two_looks_is_damage(quick: Path) -> None:
+    directory = quick / "store"
+
+    class SecondLook(Watched):
+        looks = 0
+
+        def before(self, name: str, event: str) -> None:
+            if event == "open a/current":
+                self.looks += 1
+                if self.looks == 2:
+                    os.unlink(directory / "a" / "current")
+                    os.mkfifo(directory / "a" / "current")
+
+    with FileStore(directory) as store:
+        store.write("a", sealed("a", 1))
+    with FileStore(directory, system=SecondLook(directory)) as reader:
+        with pytest.raises(CorruptCheckpointError):
+            reader.read("a", 1)
+        assert reader.keys() == ("a",)
+
+
+def test_a_history_of_a_directory_that_is_gone_is_looked_up_again(quick: Path) -> None:
+    directory = quick / "store"
+    calls = Hooked(directory)
+    reader = FileStore(directory, system=calls)
+    with FileStore(directory) as store:
+        store.write("a", sealed("a", 1))
+
+        def gone() -> None:
+            store.remove("a")
+            raise FileNotFoundError(errno.ENOENT, "as ext4 says of a deleted directory")
+
+        calls.hooks["listdir a"] = gone
+        assert reader.history("a") == ()
+
+
+@pytest.mark.parametrize("call", ["open a", "open a/current", "stat a", "listdir a", "close a"])
+def test_a_history_that_a_remove_overtakes_is_the_old_one_or_empty(quick: Path, call: str) -> None:
     directory = quick / "store"
     calls = Hooked(directory)
     reader = FileStore(directory, system=calls)

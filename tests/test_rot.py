@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import stat
 import tempfile
@@ -21,7 +22,7 @@ from checkpointkit.errors import (
     StoreError,
 )
 from checkpointkit.records import history, read_record, recover, verify
-from checkpointkit.stores.base import Damaged
+from checkpointkit.stores.base import ABSENT, Absent, Damaged
 from checkpointkit.stores.files.store import FileStore
 from tests.support.states import NOW, generations, number_of, raw, sealed, tree
 
@@ -40,6 +41,18 @@ def directory(quick: Path) -> Path:
 def store(directory: Path) -> Iterator[FileStore]:
     with FileStore(directory, durability="none", history=3) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _never_hung() -> Iterator[None]:
+    def wake(number: int, frame: object) -> None:
+        raise AssertionError("hung")  # as on a fifo that nobody writes to
+
+    before = signal.signal(signal.SIGALRM, wake)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def stored_1_kib(store: FileStore, key: str = "a") -> bytes:
@@ -74,9 +87,7 @@ def test_every_flipped_bit_of_a_stored_file_is_corruption(
     assert read_record(store, "a").size == 1024
 
 
-def test_every_truncation_of_a_stored_file_is_corruption(
-    store: FileStore, directory: Path
-) -> None:
+def test_every_truncation_of_a_stored_file_is_corruption(store: FileStore, directory: Path) -> None:
     stored_1_kib(store)
     path = directory / "a" / "current"
     for size in range(1023, -1, -1):
@@ -86,9 +97,7 @@ def test_every_truncation_of_a_stored_file_is_corruption(
 
 
 @pytest.mark.parametrize("tail", [b"\0", b"\n", b"x" * 512, b"\0" * 4096])
-def test_bytes_after_the_end_are_corruption(
-    store: FileStore, directory: Path, tail: bytes
-) -> None:
+def test_bytes_after_the_end_are_corruption(store: FileStore, directory: Path, tail: bytes) -> None:
     stored_1_kib(store)
     with (directory / "a" / "current").open("ab") as file:
         file.write(tail)
@@ -186,9 +195,7 @@ def test_the_evidence_is_bounded_and_the_last_is_kept(store: FileStore, director
     assert kept[-1] == Path(recovery.evidence)
 
 
-def test_a_foreign_file_among_the_evidence_is_left_alone(
-    store: FileStore, directory: Path
-) -> None:
+def test_a_foreign_file_among_the_evidence_is_left_alone(store: FileStore, directory: Path) -> None:
     for _ in range(20):
         for n in range(2):
             store.write("a", sealed("a", n))
@@ -251,7 +258,7 @@ IN_ITS_PLACE: dict[str, Damage] = {
     "a link to itself": lambda path: path.symlink_to("current"),
     "a link to another state": make_link_to_another_state,
     "a link to an older one": lambda path: path.symlink_to("1"),
-    "a fifo": lambda path: os.mkfifo(path),
+    "a fifo": os.mkfifo,
     "a socket": make_socket,
     "a sparse huge file": make_sparse,
 }
@@ -396,6 +403,28 @@ def test_a_key_s_directory_that_is_a_link_is_never_followed(
     assert tree(outside) == before
     assert store.keys() == ("b",)
     assert number_of(store, "b") == 1
+
+
+@pytest.mark.parametrize("name", ["text", "nothing", "a fifo"])
+@pytest.mark.parametrize("expected", [1, 2, 3, 4, ABSENT])
+def test_a_generation_that_is_only_guessed_wins_no_compare_and_swap(
+    store: FileStore, directory: Path, name: str, expected: int | Absent
+) -> None:
+    for n in range(3):
+        store.write("a", sealed("a", n))
+    put_in_place_of("a", directory, name)
+    with pytest.raises((CorruptCheckpointError, ConflictError)):
+        store.remove("a", expected=expected)
+    assert store.keys() == ("a",)
+    assert number_of(store, "a", 3) == 2
+    store.remove("a")
+    assert store.keys() == ()
+
+
+def put_in_place_of(key: str, directory: Path, name: str) -> None:
+    path = directory / key / "current"
+    path.unlink()
+    IN_ITS_PLACE[name](path)
 
 
 def test_an_emptied_key_s_directory_is_damage(store: FileStore, directory: Path) -> None:

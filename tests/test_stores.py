@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from checkpointkit.errors import (
     CheckpointError,
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from checkpointkit.stores.base import Seal
+    from checkpointkit.stores.base import Entry, Seal
 
     AnyStore = MemoryStore | FileStore
 
@@ -54,8 +60,9 @@ class Maker:
         if self.kind == "memory":
             store = MemoryStore(**options)
         else:
-            durability = "none" if "without" in self.kind else "full"
-            store = FileStore(self._directory / "store", durability=durability, **options)
+            if "without" in self.kind:
+                options["durability"] = "none"
+            store = FileStore(self._directory / "store", **options)
         self._open.append(store)
         return store
 
@@ -84,12 +91,12 @@ def store(make: Maker) -> AnyStore:
     return make()
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What a seal raises in these tests."""
 
 
 def refuse(generation: int, previous: bytes | Damaged | None) -> bytes:
-    raise Refused
+    raise RefusedError
 
 
 class Watcher:
@@ -232,14 +239,12 @@ def test_remove_compares_the_expectation_first(store: AnyStore) -> None:
 def test_the_seal_is_asked_before_the_expectation_is_compared(store: AnyStore) -> None:
     store.write("a", raw(b"state"))
     for key, expected in (("a", ABSENT), ("a", 99), ("absent", 99)):
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedError):
             store.write(key, refuse, expected=expected)
 
 
-@pytest.mark.parametrize("error", [Refused, KeyboardInterrupt])
-def test_a_seal_that_raises_changes_nothing(
-    store: AnyStore, error: type[BaseException]
-) -> None:
+@pytest.mark.parametrize("error", [RefusedError, KeyboardInterrupt])
+def test_a_seal_that_raises_changes_nothing(store: AnyStore, error: type[BaseException]) -> None:
     def interrupted(generation: int, previous: bytes | Damaged | None) -> bytes:
         raise error
 
@@ -356,7 +361,7 @@ def test_what_is_no_key_is_refused_by_every_method(store: AnyStore, key: str) ->
 @pytest.mark.parametrize("history", [0, 1, 3])
 def test_so_many_older_generations_are_kept(make: Maker, history: int) -> None:
     store = make(history=history)
-    entries = []
+    entries: list[Entry] = []
     for n in range(6):
         entries.insert(0, store.write("a", raw(b"%d" % n)))
         assert store.history("a") == tuple(entries[: history + 1])
@@ -520,7 +525,7 @@ def test_a_key_of_a_batch_fails_by_itself(make: Maker) -> None:
 def test_another_error_passes_through_a_batch(store: AnyStore) -> None:
     store.write("a", raw(b"old"))
     before = snapshot(store)
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         store.write_many({"a": raw(b"new"), "b": refuse})
     after = snapshot(store)
     assert "b" not in after
@@ -593,7 +598,7 @@ def test_a_seal_that_refuses_a_damaged_state_leaves_it_damaged(store: AnyStore) 
     bad = store.write("a", raw(b"bad"))
     store.set_aside("a", bad.revision)
     before = store.history("a")
-    with pytest.raises(Refused):
+    with pytest.raises(RefusedError):
         store.write("a", refuse)
     assert store.history("a") == before
     with pytest.raises(CorruptCheckpointError):
@@ -687,11 +692,12 @@ def test_after_close_every_method_says_so(store: AnyStore) -> None:
 
 def test_each_store_declares_what_it_offers(make: Maker) -> None:
     common = {"history", "scopes", "set_aside"}
-    assert make().features == {
+    offered = {
         "memory": common | {"atomic_many"},
         "files": common | {"durable", "shared"},
         "files without syncs": common | {"shared"},
-    }[make.kind]
+    }
+    assert make().features == offered[make.kind]
 
 
 def test_a_read_only_store_gives_what_is_there_and_changes_nothing(make: Maker) -> None:
@@ -737,10 +743,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     kind = ""
     directory: Path
+    runs = 0
 
     def __init__(self) -> None:
         super().__init__()
-        StoreMachine.runs = getattr(StoreMachine, "runs", 0) + 1
+        StoreMachine.runs += 1
         self.maker = Maker(self.kind, self.directory / str(StoreMachine.runs))
         self.options = {"history": StoreMachine.runs % 3, "max_bytes": 11}
         self.store = self.maker(**self.options)
@@ -804,7 +811,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(key=_KEYS)
     def refused(self, key: str) -> None:
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedError):
             self.store.write(key, refuse)
 
     @rule(key=_KEYS)
@@ -860,13 +867,17 @@ class StoreMachine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_calls_agree_with_a_dict(kind: str, quick: Path) -> None:
-    machine = type("Machine", (StoreMachine,), {"kind": kind, "directory": quick})
-    machine.TestCase.settings = settings(
+    class Machine(StoreMachine):
+        pass
+
+    Machine.kind, Machine.directory = kind, quick
+    before = StoreMachine.runs
+    settings_ = settings(
         max_examples=25,
         stateful_step_count=25,
         deadline=None,
         derandomize=True,
         suppress_health_check=list(HealthCheck),
     )
-    machine.TestCase("runTest").runTest()
-    assert StoreMachine.runs >= 25
+    run_state_machine_as_test(Machine, settings=settings_)
+    assert StoreMachine.runs - before >= 25

@@ -77,6 +77,7 @@ def wrong() -> None:
     """Each line is an error to both checkers; one that is none makes the check fail."""
     lease = Lease("", 1)
     pods.create("a", lease)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    pods.create("a", value, expected="3")  # type: ignore[arg-type]  # pyright: ignore
-    print(pods.get("a", default=None).pod_uid)  # type: ignore[union-attr]  # pyright: ignore
-    pods.update("a", lambda old: old.pod_uid)  # type: ignore[arg-type,return-value]  # pyright: ignore
+    pods.list(prefix=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    maybe = pods.get("a", default=None)
+    pods.create("a", maybe)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    pods.update("a", str)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

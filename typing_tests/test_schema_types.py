@@ -64,5 +64,4 @@ def wrong() -> None:
     pods.dump(Lease("", 1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     pods.structure([])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Schema(PodDevices, "a", 1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    load = int  # gives no Fraction
-    Hook(Fraction, wire="a", dump=str, load=load)  # type: ignore[arg-type]  # pyright: ignore
+    Tagged(Circle, {}, 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

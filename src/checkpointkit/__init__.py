@@ -43,7 +43,7 @@ from checkpointkit.errors import (
 )
 from checkpointkit.manager import Checkpoint, CheckpointManager
 from checkpointkit.records import CheckpointInfo, Problem, Recovery, Report
-from checkpointkit.schema import Hook, Migration, Schema
+from checkpointkit.schema import Hook, Json, Migration, Schema, Tagged, tagged
 from checkpointkit.stores.base import ABSENT, Absent, Store
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.stores.memory import MemoryStore
@@ -65,6 +65,7 @@ __all__ = [
     "FileStore",
     "Hook",
     "InvalidKeyError",
+    "Json",
     "LockTimeoutError",
     "MemoryStore",
     "Migration",
@@ -82,8 +83,10 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "StructureError",
+    "Tagged",
     "VersionError",
     "VersionTooNewError",
     "VersionTooOldError",
     "WrongKindError",
+    "tagged",
 ]

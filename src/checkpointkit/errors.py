@@ -58,6 +58,10 @@ def _named(key: str | None) -> str:
     return "checkpoint" if key is None else f"checkpoint {key!r}"
 
 
+def _subject(key: str | None) -> str:
+    return "store" if key is None else _named(key)
+
+
 def _generation(generation: int | None) -> str:
     return "" if generation is None else f", generation {generation}"
 
@@ -109,18 +113,30 @@ class CorruptCheckpointError(CheckpointError):
         key: The key.
         generation: The generation that is damaged; None where the damage hides its number.
         reason: What does not fit.
+        recoverable: False where `recover` has found no good generation.
     """
 
-    def __init__(self, key: str, generation: int | None, reason: str) -> None:
-        super().__init__(key, generation, reason)
+    def __init__(
+        self,
+        key: str,
+        generation: int | None,
+        reason: str,
+        recoverable: bool = True,  # noqa: FBT001, FBT002 - exceptions are pickled by position
+    ) -> None:
+        super().__init__(key, generation, reason, recoverable)
         self.key = key
         self.generation = generation
         self.reason = reason
+        self.recoverable = recoverable
 
     def __str__(self) -> str:
-        return (
-            f"{_named(self.key)}{_generation(self.generation)} is corrupt: {self.reason}; "
+        advice = (
             "recover() goes on from the newest good generation"
+            if self.recoverable
+            else "no older generation is good: copy what you need, then remove() it"
+        )
+        return (
+            f"{_named(self.key)}{_generation(self.generation)} is corrupt: {self.reason}; {advice}"
         )
 
 
@@ -189,9 +205,11 @@ class VersionError(CheckpointError):
         return "the file is untouched"
 
     def __str__(self) -> str:
+        alone = self.oldest == self.newest
+        reads = f"{self.newest} alone" if alone else f"{self.oldest} to {self.newest}"
         return (
-            f"{_named(self.key)} has schema version {self.stored}, this release reads "
-            f"{self.oldest} to {self.newest}; {self._advice()}"
+            f"{_named(self.key)} has schema version {self.stored}, this release reads {reads}; "
+            f"{self._advice()}"
         )
 
 
@@ -363,11 +381,11 @@ class BatchError(CheckpointError):
         self.failed = failed
 
     def __str__(self) -> str:
-        key, error = next(iter(self.failed.items()))
-        return (
-            f"{len(self.saved)} checkpoints saved, {len(self.failed)} failed; the first of them, "
-            f"{key!r}: {type(error).__name__}: {error}"
+        first = "".join(
+            f"; {key!r}: {type(error).__name__}: {error}"
+            for key, error in list(self.failed.items())[:1]
         )
+        return f"of a batch, {len(self.saved)} saved and {len(self.failed)} failed{first}"
 
 
 class MissingExtraError(CheckpointError, ImportError):
@@ -419,7 +437,7 @@ class LockTimeoutError(CheckpointError):
 
     def __str__(self) -> str:
         return (
-            f"{_named(self.key)}: the lock was not free within {self.timeout:g} s; another "
+            f"{_subject(self.key)}: the lock was not free within {self.timeout:g} s; another "
             "writer holds it (try again, or raise lock_timeout)"
         )
 
@@ -444,8 +462,7 @@ class StoreError(CheckpointError):
         self.reason = reason
 
     def __str__(self) -> str:
-        subject = "store" if self.key is None else _named(self.key)
-        return f"{subject}: {self.operation} failed: {self.reason}; {self._outcome}"
+        return f"{_subject(self.key)}: {self.operation} failed: {self.reason}; {self._outcome}"
 
 
 class StoreUnavailableError(StoreError):

@@ -15,6 +15,7 @@ from checkpointkit.errors import InvalidKeyError
 
 MAX_KEY_BYTES = 250
 
+_SHOWN = 80
 _RULE = (
     "use 1 to 250 letters, digits, '-', '_' and '.' of ASCII, with a letter or digit at both ends"
 )
@@ -44,4 +45,4 @@ digits, '-', '_' and '.' of ASCII, with a letter or digit at both ends
     if isinstance(key, str) and is_key(key):
         return key if type(key) is str else str.__str__(key)  # a StrEnum member is a key, too
     shown = repr(key) if isinstance(key, str) else f"a {type(key).__name__}"
-    raise InvalidKeyError(shown if len(shown) <= 80 else shown[:77] + "...", _RULE)
+    raise InvalidKeyError(shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "...", _RULE)

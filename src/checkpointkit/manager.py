@@ -129,8 +129,8 @@ class CheckpointManager(Generic[T]):
             LockTimeoutError: Another writer held the key too long.
             ReadOnlyError: The store was opened read-only.
         """
-        check_key(key)
-        _check_expected_argument(expected)
+        key = check_key(key)
+        _check_expected(expected)
         seal = self._seal(key, value)
         self._write(key, seal, expected)
         return seal.info()
@@ -152,10 +152,13 @@ class CheckpointManager(Generic[T]):
             InvalidKeyError: A key breaks the grammar; raised before any I/O.
             EncodeError: A value does not fit the schema; raised before any I/O.
         """
-        seals = {check_key(key): self._seal(key, value) for key, value in values.items()}
+        checked = {check_key(key): value for key, value in values.items()}
+        seals = {key: self._seal(key, value) for key, value in checked.items()}
         result = self._store.write_many(seals)
         infos = {key: seals[key].info() for key in seals if key in result.saved}
         if result.failed:
+            for error in result.failed.values():
+                _report(error)
             raise BatchError(infos, dict(result.failed))
         return tuple(infos.values())
 
@@ -183,7 +186,10 @@ class CheckpointManager(Generic[T]):
             StructureError: The payload does not have the shape of the class.
             StoreError: The store could not read it.
         """
-        check_key(key)
+        key = check_key(key)
+        _check_generation(generation)
+        if generation is not None and default is not _NO_DEFAULT:
+            raise TypeError("default= stands for an absent key; it does not go with generation=")
         try:
             record = self._read(key, generation)
         except CheckpointNotFoundError:
@@ -212,7 +218,8 @@ class CheckpointManager(Generic[T]):
             >>> manager.create("a", {"n": 2}, expected=before.info.generation).generation
             2
         """
-        check_key(key)
+        key = check_key(key)
+        _check_generation(generation)
         record = self._read(key, generation)
         return Checkpoint(self._decode(key, record), records.info_of_record(record))
 
@@ -239,8 +246,8 @@ class CheckpointManager(Generic[T]):
             LockTimeoutError: Another writer held the key too long.
             ReadOnlyError: The store was opened read-only.
         """
-        check_key(key)
-        _check_expected_argument(expected)
+        key = check_key(key)
+        _check_expected(expected)
         self._store.remove(key, expected=expected)
 
     def update(self, key: str, change: Callable[[T], T]) -> Checkpoint[T]:
@@ -261,7 +268,7 @@ class CheckpointManager(Generic[T]):
             CheckpointNotFoundError: The key is absent.
             CheckpointError: Else as `get` and `create`.
         """
-        from random import uniform  # here, for the sake of those who only import the package
+        from random import uniform  # noqa: PLC0415 - keeps `import checkpointkit` quick
 
         wait = _LONGEST_WAIT / 128
         while True:
@@ -270,7 +277,7 @@ class CheckpointManager(Generic[T]):
             try:
                 return Checkpoint(value, self.create(key, value, expected=before.info.generation))
             except ConflictError:
-                time.sleep(uniform(0, wait))
+                time.sleep(uniform(0, wait))  # noqa: S311 - jitter, no secret
                 wait = min(2 * wait, _LONGEST_WAIT)
 
     def history(self, key: str) -> tuple[CheckpointInfo, ...]:
@@ -299,13 +306,15 @@ class CheckpointManager(Generic[T]):
             CheckpointError: It cannot be read with this schema, as `get` says; or it cannot be
                 saved, as `create` says.
         """
-        check_key(key)
-        record = self._read(key, generation)
-        self._decode(key, record)
-        seal = StateSeal(key, State.of(record), self._clock(), self._check_kind)
-        self._write(key, seal, None)
-        _log.warning("checkpoint %r: rolled back to generation %d", key, generation)
-        return seal.info()
+        key = check_key(key)
+        if type(generation) is not int:
+            raise TypeError(f"generation is an int, not {type(generation).__name__}")
+        self._decode(key, self._read(key, generation))
+        try:
+            return records.rollback(self._store, key, generation, self._clock())
+        except CorruptCheckpointError as error:
+            _report(error)
+            raise
 
     def recover(self, key: str) -> Recovery:
         """Go on from the newest good generation where the newest one is damaged.
@@ -332,8 +341,9 @@ class CheckpointManager(Generic[T]):
             keys: Which keys; None for all.
             progress: Called with the number of keys done and the number of all.
         """
-        chosen = None if keys is None else [check_key(key) for key in keys]
-        return records.verify(self._store, chosen, check=self._check_readable, progress=progress)
+        return records.verify(
+            self._store, _chosen(keys), check=self._check_readable, progress=progress
+        )
 
     def migrate(
         self,
@@ -350,7 +360,9 @@ class CheckpointManager(Generic[T]):
             keys: Which keys; None for all.
             progress: Called with the number of keys done and the number of all.
         """
-        chosen = self.list() if keys is None else [check_key(key) for key in keys]
+        chosen = _chosen(keys)
+        if chosen is None:
+            chosen = self.list()
         changed = []
         problems = []
         for done, key in enumerate(chosen, 1):
@@ -360,7 +372,7 @@ class CheckpointManager(Generic[T]):
             except CheckpointNotFoundError:
                 pass  # removed in the meantime
             except CheckpointError as error:
-                problems.append(Problem(key, None, error))
+                problems.append(Problem(key, getattr(error, "generation", None), error))
             if progress is not None:
                 progress(done, len(chosen))
         return Report(len(chosen), tuple(changed), tuple(problems))
@@ -381,14 +393,14 @@ class CheckpointManager(Generic[T]):
         try:
             return open_envelope(self._store.read(key, generation), key, generation)
         except CorruptCheckpointError as error:
-            _log.warning("%s", error)
+            _report(error)
             raise
 
     def _write(self, key: str, seal: StateSeal, expected: Expected) -> None:
         try:
             self._store.write(key, seal, expected=expected)
         except CorruptCheckpointError as error:
-            _log.warning("%s", error)
+            _report(error)
             raise
 
     def _seal(self, key: str, value: T) -> StateSeal:
@@ -404,15 +416,11 @@ class CheckpointManager(Generic[T]):
         state = State(schema.kind, schema.version, schema.fingerprint, payload)
         return StateSeal(key, state, self._clock(), self._check_replaceable)
 
-    def _check_kind(self, record: Envelope) -> None:
-        header = record.header
-        if header.kind != self._schema.kind:
-            raise WrongKindError(header.key, header.kind, self._schema.kind)
-
     def _check_replaceable(self, record: Envelope) -> None:
         """Refuse to overwrite what this schema would refuse to read, but for what is too old."""
-        self._check_kind(record)
         header, schema = record.header, self._schema
+        if header.kind != schema.kind:
+            raise WrongKindError(header.key, header.kind, schema.kind)
         if header.schema_version > schema.version:
             raise VersionTooNewError(
                 header.key, header.schema_version, schema.oldest, schema.version
@@ -447,7 +455,24 @@ def _drifted(stored: str, own: str) -> bool:
     return stored != own and stored.startswith(algorithm)
 
 
-def _check_expected_argument(expected: object) -> None:
+def _report(error: CheckpointError) -> None:
+    """Log corruption: whoever handles the error may not say so, and an operator has to know."""
+    if isinstance(error, CorruptCheckpointError):
+        _log.warning("%s", error)
+
+
+def _chosen(keys: Iterable[str] | None) -> tuple[str, ...] | None:
+    if isinstance(keys, str):
+        raise TypeError("keys is an iterable of keys, not one key")
+    return None if keys is None else tuple(check_key(key) for key in keys)
+
+
+def _check_generation(generation: object) -> None:
+    if generation is not None and type(generation) is not int:
+        raise TypeError(f"generation is an int or None, not {type(generation).__name__}")
+
+
+def _check_expected(expected: object) -> None:
     if expected is None or isinstance(expected, Absent):
         return
     if type(expected) is not int:

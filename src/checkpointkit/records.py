@@ -16,6 +16,7 @@ from checkpointkit.envelope import (
     HEADER_LIMIT,
     Envelope,
     Header,
+    digest_of,
     make_header,
     open_envelope,
     open_header,
@@ -29,6 +30,7 @@ from checkpointkit.errors import (
     ConflictError,
     CorruptCheckpointError,
     EnvelopeVersionError,
+    WrongKindError,
 )
 from checkpointkit.stores.base import Damaged
 
@@ -152,18 +154,21 @@ class StateSeal:
     ) -> None:
         self._key = key
         self._state = state
-        self._now = now
+        self._created_at = timestamp(now)
         self._check = check
         self._sealed: tuple[Header, str, int]
 
     def __call__(self, generation: int, previous: bytes | Damaged | None) -> bytes:
         """See `checkpointkit.stores.base.Seal`."""
-        digest = None
-        if previous is not None:
-            before = open_previous(previous, self._key)
-            self._check(before)
-            digest = before.digest
-        return self.seal(generation, digest)
+        if isinstance(previous, Damaged):
+            raise CorruptCheckpointError(self._key, None, previous.reason)
+        return self.seal(generation, None if previous is None else self._before(previous))
+
+    def _before(self, previous: bytes) -> str:
+        """Check what is there, and return its digest."""
+        record = open_envelope(previous, self._key)
+        self._check(record)
+        return record.digest
 
     def seal(self, generation: int, previous: str | None) -> bytes:
         """Return the envelope for a generation that follows the one with digest `previous`."""
@@ -174,7 +179,7 @@ class StateSeal:
             schema_version=state.schema_version,
             fingerprint=state.fingerprint,
             generation=generation,
-            created_at=timestamp(self._now),
+            created_at=self._created_at,
             previous=previous,
             payload=state.payload,
         )
@@ -188,6 +193,17 @@ class StateSeal:
         return _info(header, digest, size)
 
 
+class _RollbackSeal(StateSeal):
+    """Seals over whatever is intact and of the same kind, a newer release's state included."""
+
+    def _before(self, previous: bytes) -> str:
+        try:
+            return super()._before(previous)
+        except EnvelopeVersionError:
+            # Its header means nothing to this release; its digest stands where it always stands.
+            return digest_of(previous)
+
+
 class _RecoverySeal(StateSeal):
     """Seals only while the newest generation still is damaged."""
 
@@ -196,22 +212,10 @@ class _RecoverySeal(StateSeal):
         self._source = source
 
     def __call__(self, generation: int, previous: bytes | Damaged | None) -> bytes:
-        problem = None if previous is None else _problem(previous, self._key)
+        problem = None if previous is None else _problem(previous, self._key, None)
         if problem is None:
             raise ConflictError(self._key, None, generation)  # somebody else was quicker
         return self.seal(generation, self._source)
-
-
-def open_previous(previous: bytes | Damaged, key: str) -> Envelope:
-    """Verify what a seal was given as the newest generation.
-
-    Raises:
-        CorruptCheckpointError: It is damaged.
-        EnvelopeVersionError: A newer release wrote its envelope.
-    """
-    if isinstance(previous, Damaged):
-        raise CorruptCheckpointError(key, None, previous.reason)
-    return open_envelope(previous, key)
 
 
 def read_record(store: Store, key: str, generation: int | None = None) -> Envelope:
@@ -280,21 +284,25 @@ def _damaged(store: Store, key: str, entry: Entry, problem: str) -> CheckpointIn
         info = info_of(store.read(key, entry.generation, HEADER_LIMIT), key)
     except (CheckpointNotFoundError, CorruptCheckpointError, EnvelopeVersionError):
         info = CheckpointInfo(key, entry.generation, "", 0, _UNKNOWN_TIME, entry.size, "")
-    return evolve(info, problem=problem)
+    return evolve(info, generation=entry.generation, size=entry.size, problem=problem)
+
+
+def _accept(_key: str, _record: Envelope) -> None:
+    """Find nothing wrong with a record that verified."""
 
 
 def verify(
     store: Store,
     keys: Iterable[str] | None = None,
     *,
-    check: Callable[[str, Envelope], None] = lambda key, record: None,
+    check: Callable[[str, Envelope], None] = _accept,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Read every generation and see that it verifies.
 
     Args:
         store: The store.
-        keys: Which keys; None for all.
+        keys: Which keys; None for all. One that is absent is a problem.
         check: Called with each newest record; what it raises is a problem, too.
         progress: Called with the number of keys done and the number of all.
     """
@@ -302,18 +310,24 @@ def verify(
     problems: list[Problem] = []
     checked = 0
     for done, key in enumerate(chosen, 1):
-        newest = True
-        for entry in store.history(key):
+        try:
+            entries = store.history(key)
+        except CheckpointError as error:
+            problems.append(Problem(key, None, error))
+            entries = ()
+        else:
+            if keys is not None and not entries:
+                problems.append(Problem(key, None, CheckpointNotFoundError(key)))
+        for number, entry in enumerate(entries):
             try:
                 record = read_record(store, key, entry.generation)
-                if newest:
+                if number == 0:
                     check(key, record)
             except CheckpointNotFoundError:
                 continue  # pruned or removed a moment ago
             except CheckpointError as error:
                 problems.append(Problem(key, entry.generation, error))
             checked += 1
-            newest = False
         if progress is not None:
             progress(done, len(chosen))
     return Report(checked, problems=tuple(problems))
@@ -335,19 +349,21 @@ def recover(store: Store, key: str, now: datetime) -> Recovery:
         if not entries:
             raise CheckpointNotFoundError(key)
         try:
-            problem = _problem(store.read(key, entries[0].generation), key)
+            newest = entries[0].generation
+            problem = _problem(store.read(key, newest), key, newest)
         except CheckpointNotFoundError:
             continue  # saved or removed in the meantime
         except CorruptCheckpointError as error:
             problem = error.reason
         except CheckpointTooLargeError as error:
-            problem = f"it has {error.size} bytes, more than the store reads"
+            problem = _oversized(store, key, entries[0].generation, error)
         if problem is None:
             return Recovery(key)
         source = _newest_good(store, key, [entry.generation for entry in entries[1:]])
         if source is None:
-            reason = f"{problem}; no older generation is good: copy what you need, then remove it"
-            raise CorruptCheckpointError(key, entries[0].generation, reason)
+            if store.history(key)[:1] != entries[:1]:
+                continue  # somebody was quicker, and the older ones are gone by now
+            raise CorruptCheckpointError(key, entries[0].generation, problem, False)  # noqa: FBT003
         evidence = None
         try:
             if "set_aside" in store.features:
@@ -364,6 +380,45 @@ def recover(store: Store, key: str, now: datetime) -> Recovery:
         return Recovery(key, problem, restored, seal.info(), evidence)
 
 
+def _oversized(store: Store, key: str, generation: int, error: CheckpointTooLargeError) -> str:
+    """Say what is wrong with a file that is larger than the store reads.
+
+    Raises:
+        CheckpointTooLargeError: Nothing, as far as its header tells: it was saved with a larger
+            `max_bytes`.
+    """
+    try:
+        header, _, start = open_header(store.read(key, generation, HEADER_LIMIT), key, generation)
+    except CorruptCheckpointError as problem:
+        return problem.reason
+    if start + header.payload_size == error.size:
+        raise error
+    return f"it has {error.size} bytes, not {start + header.payload_size}"
+
+
+def rollback(store: Store, key: str, generation: int, now: datetime) -> CheckpointInfo:
+    """Save an older generation's payload, as it is, as a new generation.
+
+    Raises:
+        CheckpointNotFoundError: There is no such generation.
+        CorruptCheckpointError: It, or the newest generation, is damaged.
+        EnvelopeVersionError: A newer release wrote its envelope.
+        WrongKindError: The newest generation is of another kind.
+        StoreError: The store could not read or save it.
+    """
+    source = read_record(store, key, generation)
+    kind = source.header.kind
+
+    def check(newest: Envelope) -> None:
+        if newest.header.kind != kind:
+            raise WrongKindError(key, newest.header.kind, kind)
+
+    seal = _RollbackSeal(key, State.of(source), now, check)
+    store.write(key, seal)
+    _log.warning("checkpoint %r: rolled back to generation %d", key, generation)
+    return seal.info()
+
+
 def _newest_good(store: Store, key: str, generations: Iterable[int]) -> Envelope | None:
     for generation in generations:
         try:
@@ -378,10 +433,12 @@ def _newest_good(store: Store, key: str, generations: Iterable[int]) -> Envelope
     return None
 
 
-def _problem(data: bytes | Damaged, key: str) -> str | None:
+def _problem(data: bytes | Damaged, key: str, generation: int | None) -> str | None:
     """Say what is wrong with stored bytes; None where they are good."""
+    if isinstance(data, Damaged):
+        return data.reason
     try:
-        open_previous(data, key)
+        open_envelope(data, key, generation)
     except CorruptCheckpointError as error:
         return error.reason
     return None

@@ -7,6 +7,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from checkpointkit.envelope import Payload
 from checkpointkit.errors import EncodeError, MigrationError, StructureError
 from checkpointkit.fingerprint import Shape, canonical, fingerprint, shape_of
 from checkpointkit.structuring import (
@@ -22,13 +23,13 @@ from checkpointkit.structuring import (
 
 __all__ = ["Hook", "Json", "Migration", "Payload", "Schema", "Tagged", "tagged"]
 
-Payload: TypeAlias = dict[str, Any]
-"""Plain data between the object and the bytes."""
-
 Migration: TypeAlias = Callable[[Payload], Payload]
 """A pure function from the payload of one schema version to that of the next."""
 
 T = TypeVar("T")
+
+_HIGHEST_VERSION = 10**9 - 1
+"""More than anybody needs, and less than the header of an envelope holds."""
 
 
 class Schema(Generic[T]):
@@ -267,8 +268,8 @@ def _migrated(migration: Migration, payload: Payload, step: int) -> Payload:
 def _checked_version(version: object) -> int:
     if type(version) is not int:
         raise TypeError(f"the version of a schema must be an int, not {type(version).__name__}")
-    if version < 1:
-        raise ValueError("the version of a schema must be 1 or more")
+    if not 1 <= version <= _HIGHEST_VERSION:
+        raise ValueError(f"the version of a schema must be 1 to {_HIGHEST_VERSION:,}")
     return version
 
 

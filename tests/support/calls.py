@@ -15,13 +15,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-CALLS: Final = (
-    "chmod close fchmod fstat fstatvfs fsync ftruncate link listdir mkdir open pread pwrite read "
-    "rename rmdir stat try_lock unlink unlock write"
-).split()
 CHANGES: Final = frozenset(
-    "fsync ftruncate link mkdir pwrite rename rmdir try_lock unlink unlock write".split()
+    {
+        "fsync",
+        "ftruncate",
+        "link",
+        "mkdir",
+        "pwrite",
+        "rename",
+        "rmdir",
+        "try_lock",
+        "unlink",
+        "unlock",
+        "write",
+    }
 )
+"""What changes a disk, makes a change durable, or keeps others from changing it."""
+CALLS: Final = CHANGES | {
+    "chmod",
+    "close",
+    "fchmod",
+    "fstat",
+    "fstatvfs",
+    "listdir",
+    "open",
+    "pread",
+    "read",
+    "stat",
+}
 
 
 class Watched(SystemCalls):
@@ -29,9 +50,14 @@ class Watched(SystemCalls):
 
     Args:
         directory: The store's directory.
+
+    Attributes:
+        attempts: All calls, in order.
+        events: Those that succeeded.
     """
 
     def __init__(self, directory: Path) -> None:
+        self.attempts: list[str] = []
         self.events: list[str] = []
         self._directory = directory
         self._paths: dict[int, str] = {}
@@ -41,14 +67,13 @@ class Watched(SystemCalls):
     def before(self, name: str, event: str) -> None:
         """Do something ahead of a call, such as to raise."""
 
-    def _call(
-        self, name: str, real: Callable[..., Any], *arguments: Any, **options: Any
-    ) -> Any:
+    def _call(self, name: str, real: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         event = self._describe(name, arguments, options)
+        self.attempts.append(event)
+        result: Any = None
         if name == "close":
             real(*arguments)  # close(2) gives the descriptor back even if it reports an error
             self.before(name, event)
-            result = None
         else:
             self.before(name, event)
             result = real(*arguments, **options)
@@ -74,8 +99,13 @@ class Watched(SystemCalls):
     def changes(self) -> list[str]:
         """Return the recorded events that change or sync something, and forget all of them."""
         events = [event for event in self.events if event.partition(" ")[0] in CHANGES]
-        self.events.clear()
+        self.forget()
         return events
+
+    def forget(self) -> None:
+        """Forget what was recorded."""
+        self.attempts.clear()
+        self.events.clear()
 
 
 class Faulty(Watched):
@@ -104,7 +134,7 @@ class Faulty(Watched):
         """Fail at call `at` from here on."""
         self.heal()
         self.failed.clear()
-        self.events.clear()
+        self.forget()
         self.at, self.error, self.for_ever = at, error, for_ever
 
     def before(self, name: str, event: str) -> None:

@@ -6,13 +6,14 @@ import json
 import os
 import stat
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checkpointkit.envelope import encode_payload
 from checkpointkit.records import State, StateSeal, read_record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from checkpointkit.stores.base import Damaged, Seal, Store
 
 _LARGE = 2**24

@@ -71,6 +71,7 @@ class MemoryStore:
 
     def read(self, key: str, generation: int | None = None, limit: int | None = None) -> bytes:
         """See `Store.read`."""
+        key = check_key(key)
         with self._lock:
             generations = self._of(key, "read")
             if not generations:
@@ -85,14 +86,14 @@ class MemoryStore:
 
     def write(self, key: str, seal: Seal, *, expected: Expected = None) -> Entry:
         """See `Store.write`."""
+        key = check_key(key)
         with self._lock:
             number, data = self._prepare(key, seal, expected)
             return self._place(key, number, data)
 
     def write_many(self, items: Mapping[str, Seal], *, atomic: bool = False) -> BatchResult:
         """See `Store.write_many`."""
-        for key in items:
-            check_key(key)
+        items = {check_key(key): seal for key, seal in items.items()}
         ready: dict[str, tuple[int, bytes]] = {}
         failed: dict[str, CheckpointError] = {}
         with self._lock:
@@ -117,12 +118,14 @@ class MemoryStore:
 
     def history(self, key: str) -> tuple[Entry, ...]:
         """See `Store.history`."""
+        key = check_key(key)
         with self._lock:
             generations = self._of(key, "history")
             return tuple(_entry(number, data) for number, data in reversed(generations.items()))
 
     def remove(self, key: str, *, expected: Expected = None) -> None:
         """See `Store.remove`."""
+        key = check_key(key)
         with self._lock:
             generations = self._of(key, "remove")
             check_expected(key, expected, next(reversed(generations), None))
@@ -130,6 +133,7 @@ class MemoryStore:
 
     def set_aside(self, key: str, revision: str) -> str:
         """See `Store.set_aside`."""
+        key = check_key(key)
         with self._lock:
             generations = self._of(key, "set aside")
             newest = next(reversed(generations), None)
@@ -144,7 +148,8 @@ class MemoryStore:
         """See `Store.scope`; the same name gives the same store."""
         with self._lock:
             self._open("scope")
-            if check_key(name) not in self._scopes:
+            name = check_key(name)
+            if name not in self._scopes:
                 store = MemoryStore(history=self._history, max_bytes=self._max_bytes)
                 self._scopes[name] = store
             return self._scopes[name]
@@ -158,7 +163,6 @@ class MemoryStore:
             raise StoreError(None, operation, "the store is closed")
 
     def _of(self, key: str, operation: str) -> dict[int, bytes | Damaged]:
-        check_key(key)
         self._open(operation)
         return self._generations.get(key, {})
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpointkit.fingerprint import in_order
 from checkpointkit.structuring.codecs import Codec, always, check_int
 from checkpointkit.structuring.misfit import Misfit, expected
+
+if TYPE_CHECKING:
+    import enum
+    from collections.abc import Callable, Sequence
 
 
 def choice(name: str, values: Sequence[tuple[Any, Any]], plain: bool) -> Codec:

@@ -12,12 +12,14 @@ to name everything that is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpointkit.fingerprint import Part, Shape, Shaped, canonical, union_of
 from checkpointkit.structuring.misfit import Misfit, expected, gather
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 MAX_INT = 10**4300
 """Longer ints cannot be written in decimal: the interpreter refuses it (`int_max_str_digits`)."""
@@ -76,8 +78,8 @@ class Codec(Shaped):
         """Return a codec for a type whose parts are still being looked at (recursion)."""
         codec = cls(
             lambda data, _=None: codec.load(data),
-            lambda value: codec.dump(value),
-            lambda part: codec.shape(part),
+            lambda value: codec.dump(value),  # noqa: PLW0108
+            lambda part: codec.shape(part),  # noqa: PLW0108 - it changes later
         )
         return codec
 

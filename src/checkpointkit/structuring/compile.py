@@ -8,7 +8,6 @@ import functools
 import operator
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 from checkpointkit.structuring import codecs
@@ -38,6 +37,8 @@ class _PlainData:
 _PLAIN_DATA = _PlainData()
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 else:
     Json = Annotated[object, _PLAIN_DATA]
@@ -204,11 +205,11 @@ class Compiler:
             ):
                 optional.add(name)
             fields.append((name, self.codec(substitute(tp, bound), where)))
-        return typed_dict(cls.__name__, fields, frozenset(optional), self.gathering)
+        return typed_dict(fields, frozenset(optional), self.gathering)
 
     def _text(self, cls: type[Any], path: str) -> Codec:
         # Late: it imports datetime, decimal and uuid, which most classes do without.
-        from checkpointkit.structuring import texts
+        from checkpointkit.structuring import texts  # noqa: PLC0415
 
         if cls in texts.CODECS:
             return texts.CODECS[cls]
@@ -236,10 +237,10 @@ class Compiler:
             (value, value._value_ if isinstance(value, enum.Enum) else value) for value in values
         ]
         plain = not any(isinstance(value, enum.Enum) for value in values)
-        return self._choice("its Literal", pairs, path, plain)
+        return self._choice("its Literal", pairs, path, plain=plain)
 
     def _choice(
-        self, name: str, values: list[tuple[Any, Any]], path: str, plain: bool = False
+        self, name: str, values: list[tuple[Any, Any]], path: str, *, plain: bool = False
     ) -> Codec:
         for _, data in values:
             scalar = PLAIN.get(type(data))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkpointkit.fingerprint import canonical
 from checkpointkit.structuring.codecs import Codec, always, plain_data
-from checkpointkit.structuring.hooks import Hook
 from checkpointkit.structuring.misfit import PASSING, Misfit, expected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from checkpointkit.structuring.hooks import Hook
 
 
 def foreign(hook: Hook[Any], gathering: bool) -> Codec:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Mapping
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Bindings = dict[Any, dict[Any, Any]]
 """For a generic class and each of its bases, what their type variables stand for."""

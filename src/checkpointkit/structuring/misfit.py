@@ -7,9 +7,11 @@ names of types, names of fields, and indices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 MOST = 20
 """So many problems are named; the others are counted."""
@@ -18,7 +20,7 @@ PASSING = (MemoryError, RecursionError)
 """Errors that say nothing of the part that was looked at."""
 
 
-class Misfit(Exception):
+class Misfit(Exception):  # noqa: N818 - it never leaves the package; see `errors`
     """Something does not fit its type.
 
     Attributes:

@@ -11,7 +11,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 from cattrs import Converter
@@ -20,9 +20,11 @@ from cattrs.gen import (
     make_dict_unstructure_fn_from_attrs,
 )
 
-from checkpointkit.fingerprint import Part, Shape
 from checkpointkit.structuring.codecs import Codec
 from checkpointkit.structuring.misfit import PASSING, Findings, Misfit, expected
+
+if TYPE_CHECKING:
+    from checkpointkit.fingerprint import Part, Shape
 
 
 class Field(NamedTuple):
@@ -266,7 +268,7 @@ def unknown_keys(count: int) -> str:
 
 
 def typed_dict(
-    name: str, fields: Sequence[tuple[str, Codec]], optional: frozenset[str], gathering: bool
+    fields: Sequence[tuple[str, Codec]], optional: frozenset[str], gathering: bool
 ) -> Codec:
     """Return the codec of a TypedDict, whose values are plain dicts."""
     required = frozenset(wire for wire, _ in fields) - optional

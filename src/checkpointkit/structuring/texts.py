@@ -10,15 +10,17 @@ This module is imported when a class first needs it: `decimal`, `uuid` and `date
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from checkpointkit.structuring.codecs import Codec, always, check_int, check_str
 from checkpointkit.structuring.misfit import Misfit, expected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MICROSECOND = timedelta(microseconds=1)
 

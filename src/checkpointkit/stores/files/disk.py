@@ -32,6 +32,7 @@ _RETRY: Final = frozenset(
         errno.ETIMEDOUT,
     }
 )
+_DEEPEST: Final = 16
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -179,9 +180,16 @@ class Disk:
             name: Its name.
             directory: Descriptor of the directory that it is in; None for the root. No link is
                 followed.
+
+        Raises:
+            OSError: Something cannot be deleted, or directories are nested too deep to be ours.
         """
+        self._discard(name, self.root if directory is None else directory, 0)
+
+    def _discard(self, name: str, directory: int, depth: int) -> None:
         system = self.system
-        directory = self.root if directory is None else directory
+        if depth > _DEEPEST:
+            raise OSError(errno.ENOTEMPTY, f"directories nested more than {_DEEPEST} deep")
         try:
             system.unlink(name, dir_fd=directory)
         except FileNotFoundError:
@@ -193,7 +201,7 @@ class Disk:
                 raise error from None
             try:
                 for entry in system.listdir(inner):
-                    self.discard(entry, inner)
+                    self._discard(entry, inner, depth + 1)
             finally:
                 system.close(inner)
             system.rmdir(name, dir_fd=directory)

@@ -51,8 +51,7 @@ def keep_evidence(disk: Disk, directory: int, key: str, state: KeyState, stripe:
             if (number := evidence_number(name)) is not None
         )
         name = evidence_name(kept[-1][0] + 1 if kept else 1, stripe)
-        if not _link(disk, directory, aside, name):
-            name = ""  # nothing stands there: that it is missing is the damage
+        added = _link(disk, directory, aside, name)
         for number in state.unacknowledged:  # without `current`, they would count as saved
             disk.discard(str(number), directory)
         if state.unacknowledged:
@@ -65,14 +64,15 @@ def keep_evidence(disk: Disk, directory: int, key: str, state: KeyState, stripe:
         except OSError as error:
             problem = store_error(key, "set aside", error)
             raise OutcomeUnknownError(key, "set aside", problem.reason) from error
-        for _, oldest in kept[: max(0, len(kept) + 1 - EVIDENCE_KEPT)]:
+        for _, oldest in kept[: max(0, len(kept) + added - EVIDENCE_KEPT)]:
             try:
                 disk.discard(oldest, aside)
             except OSError as error:
                 _log.warning("%s: %s/%s stays: %s", disk.path, ASIDE, oldest, error)
     finally:
         system.close(aside)
-    return f"{disk.path}/{ASIDE}/{name}".rstrip("/")
+    # Where nothing stands, that it is missing is the damage, and there is nothing to keep.
+    return f"{disk.path}/{ASIDE}" + (f"/{name}" if added else "")
 
 
 def _make_directory(disk: Disk) -> None:

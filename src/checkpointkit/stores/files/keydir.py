@@ -94,8 +94,11 @@ def survey(disk: Disk, directory: int, key: str, limit: int | None) -> KeyState:
             len(numbers) > 1
             and status.st_nlink > 1
             and _inode(disk, directory, numbers[-1]) == status.st_ino
+            and (limit is not None or _holds(current, numbers[-1]))
         ):
-            return KeyState(numbers[-1], tuple(numbers), (), current, status, True, True)
+            return KeyState(
+                numbers[-1], tuple(numbers), (), current, status, linked=True, known=True
+            )
         header = _header(disk, fd, key, current, limit)
     finally:
         disk.system.close(fd)
@@ -125,6 +128,10 @@ def _unusual(
     else:
         newest = numbers[-1] + 1 if numbers else 1
         return KeyState(newest, tuple(numbers), (), current, status)
+    if own and header is not None and header.generation != newest:
+        # Somebody has written another generation's bytes into the file.
+        other = Damaged(f"it holds generation {header.generation}")
+        return KeyState(newest, tuple(numbers), (), other, None, linked=True)
     named = tuple(number for number in numbers if number <= newest)
     above = tuple(numbers[len(named) :])
     if above and not own:
@@ -133,8 +140,26 @@ def _unusual(
             return survey(disk, directory, key, limit)  # a save overtook this reader
         older = Damaged(f"an older copy stands in place of generation {above[-1]}")
         return KeyState(above[-1] + 1, tuple(numbers), (), older, None)
-    first = header is None or header.previous is None
-    return KeyState(newest, named, above, current, status, bool(own), True, first)
+    return KeyState(
+        newest,
+        named,
+        above,
+        current,
+        status,
+        linked=bool(own),
+        known=True,
+        perhaps_first=header is None or header.previous is None,
+    )
+
+
+def _holds(current: bytes, generation: int) -> bool:
+    """Tell whether bytes, if they are an envelope, say that they are this generation's.
+
+    Nothing is verified here; it only has to be quick. What does not say so is looked at closely.
+    """
+    return not current.startswith(b"checkpointkit/") or (
+        b'"generation":%d,"key":' % generation in current[:HEADER_LIMIT]
+    )
 
 
 def _header(disk: Disk, fd: int, key: str, current: bytes, limit: int | None) -> Header | None:

@@ -103,11 +103,11 @@ def evidence_name(number: int, stripe: int) -> str:
 
 
 def encode_slot(stripe: int, high_water: int) -> bytes:
-    """Return the bytes of one slot; the checksum covers the stripe, so files cannot be swapped.
+    r"""Return the bytes of one slot; the checksum covers the stripe, so files cannot be swapped.
 
     Example:
         >>> encode_slot(3, 7)
-        b'0000000000000000007 d650f8e5\\n'
+        b'0000000000000000007 d650f8e5\n'
     """
     return _slot(stripe, b"%0*d" % (_DIGITS, high_water))
 

@@ -62,15 +62,7 @@ def open_directory(
     try:
         status = system.fstat(root)
         disk = Disk(system, path, root, (status.st_dev, status.st_ino), durable, max_bytes)
-        if not _is_store(disk):
-            if read_only:
-                raise StoreError(None, f"{_OPEN} {path}", "there is no store yet")
-            _initialise(disk, timeout)
-        if not read_only:
-            for name in (TEMPORARY, LOCKS):  # no link is followed below the root
-                system.close(system.open(name, OPEN_DIRECTORY, dir_fd=root))
-            _try_links(disk)
-            _sweep(disk)
+        _make_ready(disk, read_only=read_only, timeout=timeout)
     except BaseException as error:
         with suppress(OSError):
             system.close(root)
@@ -78,6 +70,19 @@ def open_directory(
             raise store_error(None, f"{_OPEN} {path}", error) from error
         raise
     return disk
+
+
+def _make_ready(disk: Disk, *, read_only: bool, timeout: float) -> None:
+    if not _is_store(disk):
+        if read_only:
+            raise StoreError(None, f"{_OPEN} {disk.path}", "there is no store yet")
+        _initialise(disk, timeout)
+    if read_only:
+        return
+    for name in (TEMPORARY, LOCKS):  # no link is followed below the root
+        disk.system.close(disk.system.open(name, OPEN_DIRECTORY, dir_fd=disk.root))
+    _try_links(disk)
+    _sweep(disk)
 
 
 def make_directories(system: SystemCalls, path: str) -> None:
@@ -253,7 +258,14 @@ def _sweep(disk: Disk) -> None:
                 # without this one, a power cut could bring back its name with nothing in it.
                 disk.sync(disk.root)
                 for name in names:
-                    disk.discard(f"{TEMPORARY}/{name}")
+                    _discard(disk, f"{TEMPORARY}/{name}")
         except LockTimeoutError:
             continue
         _log.info("%s: swept %d temporary files", disk.path, len(names))
+
+
+def _discard(disk: Disk, name: str) -> None:
+    try:
+        disk.discard(name)
+    except OSError as error:  # no reason not to open the store
+        _log.warning("%s: %s stays behind: %s", disk.path, name, error)

@@ -9,13 +9,17 @@ for what the system says.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from checkpointkit.errors import CheckpointNotFoundError, CorruptCheckpointError
 from checkpointkit.keys import is_key
 from checkpointkit.stores.base import Damaged, Entry
 from checkpointkit.stores.files import keydir
-from checkpointkit.stores.files.disk import Disk
 from checkpointkit.stores.files.layout import CURRENT
 from checkpointkit.stores.files.system import OPEN_DIRECTORY, OPEN_PATH, OPEN_ROOT
+
+if TYPE_CHECKING:
+    from checkpointkit.stores.files.disk import Disk
 
 
 def list_keys(disk: Disk, prefix: str) -> tuple[str, ...]:
@@ -84,26 +88,7 @@ def read_generation(disk: Disk, key: str, generation: int, limit: int | None) ->
             disk.check_in_place()
             raise CheckpointNotFoundError(key, generation)
         try:
-            state = keydir.survey(disk, directory, key, 0)
-            if state.status is None and not keydir.is_there(disk, key, directory):
-                continue  # removed, or removed and made anew, while we looked
-            if generation != state.newest:
-                if generation not in state.named:
-                    raise CheckpointNotFoundError(key, generation)
-                data = disk.read_file(directory, str(generation), key, limit)
-            elif isinstance(state.current, Damaged):
-                data = state.current
-            else:
-                opened = disk.open(directory, CURRENT)
-                if isinstance(opened, Damaged):
-                    continue
-                fd, status = opened
-                try:
-                    if status.st_ino != state.inode():
-                        continue  # a save overtook us: the generation is an older one now
-                    data = disk.read(fd, status, key, limit)
-                finally:
-                    disk.system.close(fd)
+            data = _read_named(disk, directory, key, generation, limit)
         except FileNotFoundError:  # pruned, or removed, a moment ago
             continue
         finally:
@@ -111,6 +96,30 @@ def read_generation(disk: Disk, key: str, generation: int, limit: int | None) ->
         if isinstance(data, Damaged):
             raise CorruptCheckpointError(key, generation, data.reason)
         return data
+
+
+def _read_named(
+    disk: Disk, directory: int, key: str, generation: int, limit: int | None
+) -> bytes | Damaged:
+    state = keydir.survey(disk, directory, key, 0)
+    if state.status is None and not keydir.is_there(disk, key, directory):
+        raise FileNotFoundError
+    if generation != state.newest:
+        if generation not in state.named:
+            raise CheckpointNotFoundError(key, generation)
+        return disk.read_file(directory, str(generation), key, limit)
+    if isinstance(state.current, Damaged):
+        return state.current
+    opened = disk.open(directory, CURRENT)
+    if isinstance(opened, Damaged):
+        return opened
+    fd, status = opened
+    try:
+        if status.st_ino != state.inode():
+            raise FileNotFoundError  # a save overtook us: the generation is an older one now
+        return disk.read(fd, status, key, limit)
+    finally:
+        disk.system.close(fd)
 
 
 def read_history(disk: Disk, key: str) -> tuple[Entry, ...]:

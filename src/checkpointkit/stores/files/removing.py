@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from checkpointkit.errors import ConflictError, CorruptCheckpointError, OutcomeUnknownError
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("checkpointkit")
 _TAKEN: Final = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.EISDIR, errno.ENOTDIR})
 """What a rename says where something stands at its target."""
+_NAMES: Final = 16
+"""How many names are tried under `.tmp` where what stands there cannot be deleted."""
 
 
 def remove_key(disk: Disk, lock: StripeLock, key: str, expected: Expected) -> None:
     """Remove a key; the files are deleted after the removal is durable. See `Store.remove`."""
-    gone = f"{TEMPORARY}/{temporary_name(lock.stripe)}.gone"
+    gone = None
     try:
         state = _look(disk, key)
         if expected is not None and state is not None and not state.known:
@@ -34,7 +37,7 @@ def remove_key(disk: Disk, lock: StripeLock, key: str, expected: Expected) -> No
         check_expected(key, expected, None if state is None else state.newest)
         if state is not None:
             lock.raise_high_water(_spent(state))
-            _move_out(disk, key, gone)
+            gone = _move_out(disk, key, lock.stripe)
     except OSError as error:
         raise store_error(key, "remove", error) from error
     try:
@@ -44,6 +47,8 @@ def remove_key(disk: Disk, lock: StripeLock, key: str, expected: Expected) -> No
     except OSError as error:
         reason = store_error(key, "remove", error).reason
         raise OutcomeUnknownError(key, "remove", reason) from error
+    if gone is None:
+        return
     try:
         disk.discard(gone)
     except OSError as error:
@@ -82,17 +87,26 @@ def _look(disk: Disk, key: str) -> keydir.KeyState | None:
         disk.system.close(directory)
 
 
-def _move_out(disk: Disk, key: str, gone: str) -> None:
-    try:
-        disk.system.rename(key, gone, src_dir_fd=disk.root, dst_dir_fd=disk.root)
-    except OSError as error:
-        if error.errno not in _TAKEN:
-            raise
-        # A killed remove has left its files there. Its rename may not be durable yet, and
-        # must be before they go: a power cut would else bring back an emptied checkpoint.
+def _move_out(disk: Disk, key: str, stripe: int) -> str:
+    """Rename a key's directory into `.tmp`; return the name that it has there."""
+    for attempt in range(_NAMES):
+        gone = f"{TEMPORARY}/{temporary_name(stripe, attempt)}.gone"
+        try:
+            disk.system.rename(key, gone, src_dir_fd=disk.root, dst_dir_fd=disk.root)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+            taken = error
+        else:
+            return gone
+        # A killed remove has left its files there. Its rename may not be durable yet, and must be
+        # before they go: a power cut would else bring back an emptied checkpoint.
         disk.sync(disk.root)
-        disk.discard(gone)
-        disk.system.rename(key, gone, src_dir_fd=disk.root, dst_dir_fd=disk.root)
+        with suppress(OSError):  # what cannot be deleted stays, and the next name is taken
+            disk.discard(gone)
+            disk.system.rename(key, gone, src_dir_fd=disk.root, dst_dir_fd=disk.root)
+            return gone
+    raise taken
 
 
 def _spent(state: keydir.KeyState) -> int:

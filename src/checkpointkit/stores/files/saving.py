@@ -133,7 +133,7 @@ def _in_parallel(saves: list[Save], step: Step, errors: dict[str, StoreError]) -
                 except IndexError:  # another thread took the last one
                     return
                 _attempt(save, step, errors)
-        except BaseException as bug:  # raised again below, in the caller's thread
+        except BaseException as bug:  # noqa: BLE001 - raised again in the caller's thread
             bugs.append(bug)
 
     helpers = []

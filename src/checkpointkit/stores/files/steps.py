@@ -20,13 +20,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from checkpointkit.stores.base import Damaged, Entry
-from checkpointkit.stores.files.disk import Disk
 from checkpointkit.stores.files.keydir import KeyState, entry_of
 from checkpointkit.stores.files.layout import CURRENT, DIRECTORY_MODE, TEMPORARY
 from checkpointkit.stores.files.system import OPEN_DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from checkpointkit.stores.files.disk import Disk
 
     Source = Callable[[str, bytes], int]
     """Makes a file with these bytes under this name, and returns its descriptor."""
@@ -79,8 +80,11 @@ class Save(ABC):
         self.entry = entry_of(self._disk.system.fstat(self._fd), self.generation)
 
     def sync(self) -> None:
-        """Sync the file. After an error it is never synced again: the kernel may have marked the
-        lost pages clean, and a second sync would succeed ("fsyncgate", PostgreSQL 2018)."""
+        """Sync the file.
+
+        After an error it is never synced again: the kernel may have marked the lost pages clean,
+        and a second sync would succeed ("fsyncgate", PostgreSQL 2018).
+        """
         self._disk.sync(self._fd)
         fd, self._fd = self._fd, -1
         self._disk.system.close(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import weakref
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 from checkpointkit.errors import (
     CheckpointError,
+    LockTimeoutError,
     OutcomeUnknownError,
     ReadOnlyError,
     StoreError,
@@ -52,6 +54,7 @@ _FEATURES: Final[dict[str, frozenset[Feature]]] = {
 }
 _BATCH: Final = 64
 """Keys of `write_many` that are saved at a time; each needs two or three descriptors."""
+_log: Final = logging.getLogger("checkpointkit")
 
 
 class FileStore:
@@ -131,8 +134,7 @@ class FileStore:
         self._closed = weakref.finalize(self, self._disk.system.close, self._disk.root)
         self._closed.atexit = False  # an exit handler may want to save the last state
         if reserve and not read_only:
-            with self._lock(None, 0) as lock:
-                self._reserve.fill(temporary_name(lock.stripe))
+            self._fill_reserve()
 
     @property
     def path(self) -> str:
@@ -151,7 +153,7 @@ class FileStore:
 
     def read(self, key: str, generation: int | None = None, limit: int | None = None) -> bytes:
         """See `Store.read`. Takes no lock."""
-        check_key(key)
+        key = check_key(key)
         self._check_open("read")
         try:
             if generation is None:
@@ -162,7 +164,7 @@ class FileStore:
 
     def write(self, key: str, seal: Seal, *, expected: Expected = None) -> Entry:
         """See `Store.write`."""
-        check_key(key)
+        key = check_key(key)
         self._check_writable("save")
         with self._lock(key, stripe_of(key)) as lock:
             try:
@@ -176,8 +178,7 @@ class FileStore:
 
     def write_many(self, items: Mapping[str, Seal], *, atomic: bool = False) -> BatchResult:
         """See `Store.write_many`; the syncs of many keys are made together."""
-        for key in items:
-            check_key(key)
+        items = {check_key(key): seal for key, seal in items.items()}
         self._check_writable("save")
         if atomic:
             raise StoreError(None, "save many at once", "this store saves each key by itself")
@@ -208,7 +209,7 @@ class FileStore:
 
     def history(self, key: str) -> tuple[Entry, ...]:
         """See `Store.history`. Takes no lock."""
-        check_key(key)
+        key = check_key(key)
         self._check_open("read the history")
         try:
             return reading.read_history(self._disk, key)
@@ -217,21 +218,21 @@ class FileStore:
 
     def remove(self, key: str, *, expected: Expected = None) -> None:
         """See `Store.remove`; the files are deleted after the removal is durable."""
-        check_key(key)
+        key = check_key(key)
         self._check_writable("remove")
         with self._lock(key, stripe_of(key)) as lock:
             removing.remove_key(self._disk, lock, key, expected)
 
     def set_aside(self, key: str, revision: str) -> str:
         """See `Store.set_aside`; returns the path of the evidence."""
-        check_key(key)
+        key = check_key(key)
         self._check_writable("set aside")
         with self._lock(key, stripe_of(key)) as lock:
             return removing.set_aside(self._disk, lock, key, revision)
 
     def scope(self, name: str) -> FileStore:
         """See `Store.scope`: a complete store with the same options, a reserve of its own too."""
-        check_key(name)
+        name = check_key(name)
         self._check_open("scope")
         disk = self._disk
         try:
@@ -287,6 +288,13 @@ class FileStore:
 
     def _lock(self, key: str | None, stripe: int) -> StripeLock:
         return StripeLock(self._disk, stripe, key, self._lock_timeout)
+
+    def _fill_reserve(self) -> None:
+        try:
+            with StripeLock(self._disk, 0, None, timeout=0) as lock:
+                self._reserve.fill(temporary_name(lock.stripe))
+        except LockTimeoutError:
+            _log.info("%s: the next save fills the reserve", self._disk.path)
 
     def _can_use_reserve(self, error: CheckpointError) -> bool:
         return bool(

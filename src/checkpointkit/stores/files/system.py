@@ -64,8 +64,8 @@ class SystemCalls:
 
         @staticmethod
         def fsync(fd: int) -> None:
-            """Sync to the medium: on macOS fsync(2) stops at the drive's cache."""
-            import fcntl
+            """Sync to the medium: on macOS the plain call stops at the cache of the drive."""
+            import fcntl  # noqa: PLC0415 - missing on Windows
 
             fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
 
@@ -77,14 +77,14 @@ class SystemCalls:
         interfaces this is the one for descriptors: no path is resolved again, the file is ours
         to open (no link followed) and to keep, and it costs a tenth of a `FileLock`.
         """
-        import filelock
+        import filelock  # noqa: PLC0415 - at the first lock, see above
 
         return filelock.lock_descriptor(fd, blocking=False)
 
     @staticmethod
     def unlock(fd: int) -> None:
         """Give the lock back, for every copy of the descriptor, in forked children, too."""
-        import filelock
+        import filelock  # noqa: PLC0415 - at the first lock, see try_lock
 
         filelock.unlock_descriptor(fd)
 
