@@ -30,6 +30,7 @@ from checkpointkit.envelope import (
 from checkpointkit.errors import CorruptCheckpointError, EncodeError, EnvelopeVersionError
 from checkpointkit.keys import check_key
 
+SECRET = "s3cret-t0ken"
 GOLDEN = Path(__file__).parent / "data" / "envelope-1.txt"
 
 # ------------------------------------------------------------------------------------- helpers
@@ -354,17 +355,17 @@ def test_arbitrary_payloads_decode_as_json_does_or_are_refused(data: bytes) -> N
 
 
 def test_no_error_tells_what_is_in_a_payload() -> None:
-    shown = ""
-    for value in (float("nan"), "\ud800", {1: 2, "s3cret": 3}, object()):
+    shown = []
+    for value in (float("nan"), "\ud800", {1: 2, SECRET: 3}, object()):
         with pytest.raises(EncodeError) as encode:
-            encode_payload({"s3cret": ["s3cret", value]})
-        shown += "".join(traceback.format_exception(encode.value)) + repr(encode.value.args)
-    for data in (b'{"s3cret":', b'{"s3cret":1,"s3cret":1}', b'{"s3cret":"\xff"}', b'["s3cret"]'):
+            encode_payload({SECRET: [SECRET, value]})
+        shown += [*traceback.format_exception(encode.value), repr(encode.value)]
+    for text in ('{"%s":', '{"%s":1,"%s":1}', '{"%s":"\xff"}', '["%s"]', '{"a":%s}'):
+        data = text.replace("%s", SECRET).encode("latin-1")
         with pytest.raises(CorruptCheckpointError) as decode:
             decode_payload(data, "a", 1)
-        shown += "".join(traceback.format_exception(decode.value, chain=True))
-    source = re.compile(r"^ {4}.*$", re.MULTILINE)  # the lines of this very test
-    assert "s3cret" not in source.sub("", shown)
+        shown += [*traceback.format_exception(decode.value), repr(decode.value)]
+    assert SECRET not in "".join(shown)
 
 
 # --------------------------------------------------------------------------------- seal and open
@@ -466,7 +467,7 @@ def test_a_moment_is_stored_in_utc_with_microseconds(moment: datetime, text: str
 
 def test_a_naive_moment_is_refused() -> None:
     with pytest.raises(ValueError, match="naive"):
-        timestamp(datetime(2026, 1, 2))  # noqa: DTZ001
+        timestamp(datetime(2026, 1, 2))
 
 
 # -------------------------------------------------------------------------------------------- rot
@@ -570,12 +571,8 @@ def test_a_newer_envelope_with_a_right_digest_is_refused_by_its_version(
         with pytest.raises(EnvelopeVersionError) as caught:
             read(stored, "node-a", 7)
         assert vars(caught.value) == {"key": "node-a", "stored": version, "supported": 1}
-    bad = bytearray(stored)
-    bad[-30] ^= 1  # in line 2, or in line 1
-    assert corrupt(bytes(bad)) in {
-        "the header does not match its digest",
-        "line 1 is no envelope's",
-    } or bytes(bad[: stored.index(b"\n") + 1 + len(second)]) == by_hand(second, b"", version)
+    rotten = stored[: stored.index(b"\n") + 1] + b"!" + second
+    assert corrupt(rotten) == "the header does not match its digest"
 
 
 def test_an_envelope_version_of_ten_digits_is_no_envelope() -> None:
@@ -719,11 +716,12 @@ def test_arbitrary_bytes_give_documented_errors_alone(data: bytes, generation: i
     with pytest.raises((CorruptCheckpointError, EnvelopeVersionError)) as caught:
         open_envelope(data, "node-a", generation)  # bytes that nobody sealed
     error = caught.value
-    assert error.key == "node-a"
     assert error.__context__ is None
     if isinstance(error, EnvelopeVersionError):
         assert data.startswith(b"checkpointkit/%d " % error.stored)
     else:
+        assert isinstance(error, CorruptCheckpointError)
+        assert error.key == "node-a"
         assert KNOWN.fullmatch(error.reason)
         assert error.generation == generation
 

@@ -108,7 +108,7 @@ def pods(store: Store) -> CheckpointManager[Pod]:
 def states(store: Store) -> dict[tuple[str, int], bytes | str]:
     """Return all that a store holds, good or bad."""
     found: dict[tuple[str, int], bytes | str] = {}
-    for key in store.keys():  # noqa: SIM118 - a store is no dict
+    for key in store.keys():
         for entry in store.history(key):
             found[key, entry.generation] = store.read(key, entry.generation)
     return found
@@ -117,6 +117,14 @@ def states(store: Store) -> dict[tuple[str, int], bytes | str]:
 def damage(store: Store, key: str = "a") -> None:
     """Save something as the newest generation that nobody has sealed."""
     store.write(key, lambda generation, previous: f"{SECRET} {generation}".encode())
+
+
+def made_by(schema: Schema[Any], value: object, key: str, generation: int) -> bytes:
+    """Return what another release would store as this generation of a key."""
+    manager: CheckpointManager[Any] = CheckpointManager(MemoryStore(), schema)
+    for _ in range(generation):
+        manager.create(key, value)
+    return manager.store.read(key)
 
 
 class NoStore:
@@ -187,7 +195,7 @@ def test_expected_is_a_compare_and_swap(pods: CheckpointManager[Pod]) -> None:
     second = pods.create("a", Pod("2"), expected=first.generation)
     for expected, known in ((first.generation, first.generation), (99, 99), (ABSENT, None)):
         with pytest.raises(ConflictError) as caught:
-            pods.create("a", Pod("3"), expected=expected)  # type: ignore[arg-type]
+            pods.create("a", Pod("3"), expected=expected)
         assert vars(caught.value) == {"key": "a", "expected": known, "actual": second.generation}
     with pytest.raises(ConflictError) as caught:
         pods.create("b", Pod("3"), expected=1)
@@ -733,21 +741,13 @@ def test_rollback_to_an_older_schema_version_keeps_it(store: Store) -> None:
 def test_rollback_is_the_way_of_an_older_release_over_a_newer_one_s_state(store: Store) -> None:
     pods = CheckpointManager(store, PODS)
     pods.create("a", Pod("1"))
-    CheckpointManager(store, NEW_PODS).create("b", Pod("2"))
-    store.write("a", lambda generation, previous: _newer(store, generation))
+    store.write("a", lambda generation, previous: made_by(NEW_PODS, Pod("newer"), "a", generation))
     with pytest.raises(VersionTooNewError):
         pods.create("a", Pod("3"))
     with pytest.raises(VersionTooNewError):
         pods.rollback("a", 2)  # to the newer one: it cannot be read
     assert pods.rollback("a", 1).generation == 3
     assert pods.get("a") == Pod("1")
-
-
-def _newer(store: Store, generation: int) -> bytes:
-    scratch = CheckpointManager(MemoryStore(), NEW_PODS)
-    for _ in range(generation):
-        scratch.create("a", Pod("newer"))
-    return scratch.store.read("a")
 
 
 def test_rollback_is_refused_where_it_cannot_be_read_or_is_of_another_kind(
@@ -762,7 +762,7 @@ def test_rollback_is_refused_where_it_cannot_be_read_or_is_of_another_kind(
     with pytest.raises(WrongKindError):
         pods.rollback("n", 1)
     pods.create("k", Pod("1"))
-    store.write("k", lambda generation, previous: _of_kind(generation))
+    store.write("k", lambda generation, previous: made_by(NUMBERS, {}, "k", generation))
     with pytest.raises(WrongKindError):
         pods.rollback("k", 1)
     damage(store)
@@ -771,13 +771,6 @@ def test_rollback_is_refused_where_it_cannot_be_read_or_is_of_another_kind(
         with pytest.raises(CorruptCheckpointError):
             pods.rollback("a", generation)
     assert states(store) == before
-
-
-def _of_kind(generation: int) -> bytes:
-    scratch = CheckpointManager(MemoryStore(), NUMBERS)
-    for _ in range(generation):
-        scratch.create("k", {})
-    return scratch.store.read("k")
 
 
 def test_recover_goes_on_from_the_newest_good_generation(
@@ -798,7 +791,9 @@ def test_recover_goes_on_from_the_newest_good_generation(
 
 def test_nothing_but_damage_is_recovered_from(pods: CheckpointManager[Pod], store: Store) -> None:
     pods.create("newer", Pod("1"))
-    store.write("newer", lambda generation, previous: _newer_named("newer", generation))
+    store.write(
+        "newer", lambda generation, previous: made_by(NEW_PODS, Pod("newer"), "newer", generation)
+    )
     CheckpointManager(store, NUMBERS).create("kind", {"n": 1})
     before = states(store)
     assert pods.recover("newer") == Recovery("newer")
@@ -806,13 +801,6 @@ def test_nothing_but_damage_is_recovered_from(pods: CheckpointManager[Pod], stor
     assert states(store) == before
     with pytest.raises(CheckpointNotFoundError):
         pods.recover("absent")
-
-
-def _newer_named(key: str, generation: int) -> bytes:
-    scratch = CheckpointManager(MemoryStore(), NEW_PODS)
-    for _ in range(generation):
-        scratch.create(key, Pod("newer"))
-    return scratch.store.read(key)
 
 
 # ------------------------------------------------------------------------------- verify, migrate
@@ -931,7 +919,7 @@ def test_a_naive_clock_is_refused_and_nothing_is_saved(
 ) -> None:
     pods.create("a", Pod("1"))
     before = states(store)
-    naive = CheckpointManager(store, PODS, clock=lambda: datetime(2026, 1, 1))  # noqa: DTZ001
+    naive = CheckpointManager(store, PODS, clock=lambda: datetime(2026, 1, 1))
     for act in (
         lambda: naive.create("a", Pod("2")),
         lambda: naive.create("b", Pod("2")),

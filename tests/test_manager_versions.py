@@ -112,7 +112,7 @@ def snapshot(store: Store, quick: Path) -> Callable[[], object]:
             }
         return {
             (key, entry): store.read(key, entry.generation)
-            for key in store.keys()  # noqa: SIM118 - a store is no dict
+            for key in store.keys()
             for entry in store.history(key)
         }
 
@@ -617,11 +617,7 @@ def told_by(error: BaseException, seen: set[int] | None = None) -> str:
     seen.add(id(error))
     text = f"{error} {error!r} {error.args!r} {getattr(error, '__notes__', '')}"
     text += repr(vars(error)) if isinstance(error, CheckpointError) else ""
-    # The report as text; its lines of source code are those of these tests, and no data.
-    report = traceback.TracebackException.from_exception(error, lookup_lines=False)
-    for frame in report.stack:
-        frame._line = ""  # type: ignore[attr-defined]
-    text += "".join(report.format_exception_only())
+    text += "".join(traceback.format_exception(error))
     for other in (error.__cause__, error.__context__):
         text += told_by(other, seen) if other is not None else ""
     if isinstance(error, BatchError):

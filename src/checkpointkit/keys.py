@@ -10,8 +10,12 @@ Source: `ValidateKey` in Kubernetes' pkg/kubelet/checkpointmanager (`^([A-Za-z0-
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from checkpointkit.errors import InvalidKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_KEY_BYTES = 250
 
@@ -20,7 +24,9 @@ _RULE = (
     "use 1 to 250 letters, digits, '-', '_' and '.' of ASCII, with a letter or digit at both ends"
 )
 
-is_key = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,248}[A-Za-z0-9])?").fullmatch
+is_key: Callable[[str], re.Match[str] | None] = re.compile(
+    r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,248}[A-Za-z0-9])?"
+).fullmatch
 """Match a text that is a key; any other gives None."""
 
 

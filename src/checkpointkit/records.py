@@ -349,21 +349,16 @@ def recover(store: Store, key: str, now: datetime) -> Recovery:
         if not entries:
             raise CheckpointNotFoundError(key)
         try:
-            newest = entries[0].generation
-            problem = _problem(store.read(key, newest), key, newest)
+            problem = _damage(store, key, entries[0].generation)
         except CheckpointNotFoundError:
             continue  # saved or removed in the meantime
-        except CorruptCheckpointError as error:
-            problem = error.reason
-        except CheckpointTooLargeError as error:
-            problem = _oversized(store, key, entries[0].generation, error)
         if problem is None:
             return Recovery(key)
         source = _newest_good(store, key, [entry.generation for entry in entries[1:]])
         if source is None:
             if store.history(key)[:1] != entries[:1]:
                 continue  # somebody was quicker, and the older ones are gone by now
-            raise CorruptCheckpointError(key, entries[0].generation, problem, False)  # noqa: FBT003
+            raise CorruptCheckpointError(key, entries[0].generation, problem, False)  # noqa: FBT003 - by position, as pickled
         evidence = None
         try:
             if "set_aside" in store.features:
@@ -378,6 +373,16 @@ def recover(store: Store, key: str, now: datetime) -> Recovery:
         restored = source.header.generation
         _log.warning("checkpoint %r: %s; recovered from generation %d", key, problem, restored)
         return Recovery(key, problem, restored, seal.info(), evidence)
+
+
+def _damage(store: Store, key: str, generation: int) -> str | None:
+    """Say what is wrong with a stored generation; None where it is good."""
+    try:
+        return _problem(store.read(key, generation), key, generation)
+    except CorruptCheckpointError as error:
+        return error.reason
+    except CheckpointTooLargeError as error:
+        return _oversized(store, key, generation, error)
 
 
 def _oversized(store: Store, key: str, generation: int, error: CheckpointTooLargeError) -> str:

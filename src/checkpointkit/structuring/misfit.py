@@ -30,8 +30,8 @@ class Misfit(Exception):  # noqa: N818 - it never leaves the package; see `error
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
-        self.problems = [("", problem)]
-        self.count = 1
+        self.problems: list[tuple[str, str]] = [("", problem)]
+        self.count: int = 1
 
     def lines(self) -> tuple[str, ...]:
         """Return one text for each problem, at most `MOST` and one that counts the others."""
@@ -53,7 +53,7 @@ class Findings:
 
     def __init__(self) -> None:
         self.problems: list[tuple[str, str]] = []
-        self.count = 0
+        self.count: int = 0
 
     def add(self, step: str, misfit: Misfit) -> None:
         """Note what is wrong with the part that `step` leads to."""

@@ -47,7 +47,8 @@ class Save(ABC):
         source: How the file is made.
     """
 
-    needs_root_sync = False
+    needs_root_sync: bool = False
+    entry: Entry
 
     def __init__(
         self,
