@@ -17,6 +17,8 @@ UV := $(shell uv pip install --help 2>/dev/null | grep -q -e '--group' && echo u
 
 TEST_ENV := .venv
 DEMO_ENV := .venv-demo
+CHECK_ENV := .venv-check
+WHEEL_ENV := .venv-wheel
 STAMP := .made-by-make
 SOURCES := $(shell find src -type f -name '*.py' -o -type f -name 'py.typed') README.md LICENSE
 
@@ -35,7 +37,18 @@ $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
 endef
 endif
 
-.PHONY: help demo test bench clean python
+# $(call install,DIRECTORY,WHAT TO INSTALL)
+ifdef UV
+install = uv pip install --quiet --python $(1)/bin/python $(2)
+else
+install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
+endif
+
+# The lower bounds in pyproject.toml, as versions to install.
+LOWEST = $$("$(PYTHON)" -c 'import tomllib; print(*(d.replace(">=", "==") \
+	for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
+
+.PHONY: help demo test check test-wheel bench clean python
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -47,11 +60,37 @@ demo: $(DEMO_ENV)/$(STAMP) ## play a node agent through kills, upgrades, rot and
 test: $(TEST_ENV)/$(STAMP) ## run every test; each branch of src has to be covered
 	@$(TEST_ENV)/bin/python -m pytest --cov --cov-report=term
 
+# The types are verified as a user sees them: in what is installed from the wheel, away from src.
+check: $(CHECK_ENV)/$(STAMP) ## lint, check types, imports, spelling and what would be published
+	$(CHECK_ENV)/bin/ruff check --quiet
+	$(CHECK_ENV)/bin/ruff format --quiet --check
+	$(CHECK_ENV)/bin/mypy
+	$(CHECK_ENV)/bin/pyright --pythonpath $(CHECK_ENV)/bin/python
+	PYTHONPATH=src $(CHECK_ENV)/bin/lint-imports --no-cache
+	$(CHECK_ENV)/bin/codespell
+	$(CHECK_ENV)/bin/validate-pyproject pyproject.toml
+	rm -rf dist
+	$(CHECK_ENV)/bin/python -m build --no-isolation --outdir dist . >/dev/null
+	$(CHECK_ENV)/bin/twine check --strict dist/*
+	$(CHECK_ENV)/bin/check-wheel-contents dist/*.whl
+	$(call install,$(CHECK_ENV),--force-reinstall --no-deps dist/*.whl)
+	cd $(CHECK_ENV) && PATH="$$PWD/bin:$$PATH" \
+		bin/pyright --verifytypes checkpointkit --ignoreexternal | tail -n 3
+
+# Away from src, so that only the wheel can be imported.
+test-wheel: python ## run the tests against the built wheel and the lowest allowed dependencies
+	rm -rf build/wheel && mkdir -p build/wheel
+	cp -R tests examples docs README.md pyproject.toml LICENSE CHANGELOG.md CONTRIBUTING.md \
+		SECURITY.md typing_tests build/wheel
+	@$(call make_env,$(WHEEL_ENV),--group test,25.1)
+	$(call install,$(WHEEL_ENV),dist/*.whl $(LOWEST))
+	cd build/wheel && ../../$(WHEEL_ENV)/bin/python -m pytest -p no:cacheprovider
+
 bench: $(TEST_ENV)/$(STAMP) ## measure saves, reads and imports against bare system calls
 	@$(TEST_ENV)/bin/python benchmarks/bars.py
 
 clean: ## remove the environments and whatever builds and tests left
-	rm -rf $(TEST_ENV) $(DEMO_ENV) build dist htmlcov .coverage .coverage.* \
+	rm -rf $(TEST_ENV) $(DEMO_ENV) $(CHECK_ENV) $(WHEEL_ENV) build dist htmlcov .coverage .coverage.* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -69,4 +108,9 @@ $(DEMO_ENV)/$(STAMP): pyproject.toml Makefile $(SOURCES) | python
 $(TEST_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(TEST_ENV) (checkpointkit, editable, and what its tests need)"
 	@$(call make_env,$(TEST_ENV),--editable . --group test,25.1)
+	@touch $@
+
+$(CHECK_ENV)/$(STAMP): pyproject.toml Makefile | python
+	@echo "making $(CHECK_ENV) (what checks the code)"
+	@$(call make_env,$(CHECK_ENV),. --group check,25.1)
 	@touch $@

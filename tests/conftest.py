@@ -8,12 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MEMORY = Path("/dev/shm")
+
+# Machines are shared and slow at times: how long an example takes says nothing here.
+hypothesis.settings.register_profile("checkpointkit", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("checkpointkit")
 
 
 @pytest.fixture

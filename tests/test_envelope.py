@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import traceback
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
@@ -27,7 +28,12 @@ from checkpointkit.envelope import (
     seal_envelope,
     timestamp,
 )
-from checkpointkit.errors import CorruptCheckpointError, EncodeError, EnvelopeVersionError
+from checkpointkit.errors import (
+    CorruptCheckpointError,
+    EncodeError,
+    EnvelopeVersionError,
+    StructureError,
+)
 from checkpointkit.keys import check_key
 
 SECRET = "s3cret-t0ken"
@@ -732,3 +738,17 @@ def test_arbitrary_payloads_with_right_digests_come_out_as_they_are(payload: byt
         assert corrupt(sealed(payload)) == FORM  # no state is empty
     else:
         assert open_envelope(sealed(payload), "node-a").payload == payload
+
+
+def test_a_stack_that_is_used_up_is_said_to_be_and_is_no_corruption() -> None:
+    payload: dict[str, Any] = {}
+    for _ in range(180):
+        payload = {"a": payload}
+    data = encode_payload(payload)
+
+    def deep(frames: int) -> object:
+        return deep(frames - 1) if frames else decode_payload(data, "a", 1)
+
+    assert deep(1) == payload
+    with pytest.raises(StructureError, match="nested too deeply"):
+        deep(sys.getrecursionlimit() - 120)

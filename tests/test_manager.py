@@ -638,6 +638,7 @@ def test_a_conflict_inside_of_change_is_the_caller_s_own(pods: CheckpointManager
 
     def change(pod: Pod) -> Pod:
         calls.append(pod)
+        assert len(calls) == 1  # taken for a lost race, it would go on for ever
         pods.create("b", pod, expected=99)
         return pod
 

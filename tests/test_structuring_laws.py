@@ -302,7 +302,7 @@ class Wide:
 
 
 WIDE = Schema(dict[str, Wide], kind="example.com/wide", version=1)
-NAMES = [field for field in Wide.__annotations__]
+NAMES = list(Wide.__annotations__)
 
 
 def told(error: CheckpointError) -> str:

@@ -21,7 +21,12 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, NoReturn
 
-from checkpointkit.errors import CorruptCheckpointError, EncodeError, EnvelopeVersionError
+from checkpointkit.errors import (
+    CorruptCheckpointError,
+    EncodeError,
+    EnvelopeVersionError,
+    StructureError,
+)
 
 ENVELOPE_VERSION: Final = 1
 MAX_DEPTH: Final = 200
@@ -129,10 +134,12 @@ def decode_payload(data: bytes, key: str, generation: int | None) -> Payload:
         generation: Likewise.
 
     Raises:
-        CorruptCheckpointError: They are no canonical JSON object: some other program wrote them.
+        CorruptCheckpointError: They are no JSON object, or have a name twice: some other program
+            wrote them.
+        StructureError: Too little is left of the caller's stack to take them apart.
     """
     payload: object = None
-    complete = False
+    complete = recursion = False
     if _too_deep(data):
         raise CorruptCheckpointError(key, generation, f"nested more than {MAX_DEPTH} deep")
     try:
@@ -141,6 +148,10 @@ def decode_payload(data: bytes, key: str, generation: int | None) -> Payload:
         complete = end == len(text)
     except ValueError:
         pass
+    except RecursionError:
+        recursion = True
+    if recursion:
+        raise StructureError(key, ("nested too deeply for what is left of the stack",))
     if type(payload) is not dict or not complete:
         reason = "the payload is no JSON object of this format"
         raise CorruptCheckpointError(key, generation, reason)

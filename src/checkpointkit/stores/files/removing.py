@@ -89,14 +89,15 @@ def _look(disk: Disk, key: str) -> keydir.KeyState | None:
 
 def _move_out(disk: Disk, key: str, stripe: int) -> str:
     """Rename a key's directory into `.tmp`; return the name that it has there."""
-    for attempt in range(_NAMES):
+    attempt = 0
+    while True:
         gone = f"{TEMPORARY}/{temporary_name(stripe, attempt)}.gone"
         try:
             disk.system.rename(key, gone, src_dir_fd=disk.root, dst_dir_fd=disk.root)
         except OSError as error:
-            if error.errno not in _TAKEN:
+            attempt += 1
+            if error.errno not in _TAKEN or attempt == _NAMES:
                 raise
-            taken = error
         else:
             return gone
         # A killed remove has left its files there. Its rename may not be durable yet, and must be
@@ -106,7 +107,6 @@ def _move_out(disk: Disk, key: str, stripe: int) -> str:
             disk.discard(gone)
             disk.system.rename(key, gone, src_dir_fd=disk.root, dst_dir_fd=disk.root)
             return gone
-    raise taken
 
 
 def _spent(state: keydir.KeyState) -> int:
