@@ -14,6 +14,7 @@ import pytest
 from checkpointkit.errors import CheckpointNotFoundError, StoreError
 from checkpointkit.records import recover, verify
 from checkpointkit.stores.files.store import FileStore
+from checkpointkit.stores.files.system import SystemCalls
 from tests.support.calls import Watched
 from tests.support.children import Child
 from tests.support.disks import fill, free, on_small_ext4, on_small_tmpfs
@@ -347,14 +348,40 @@ def test_a_batch_whose_keys_find_no_place_in_the_reserve_either_fails_for_each_o
 def test_a_reserve_is_not_begun_where_there_is_no_space_for_all_of_it(
     quick: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    class Scarce(Watched):
+        """Has less space than the reserve needs."""
+
+        def __init__(self, directory: Path) -> None:
+            super().__init__(directory)
+            real = os.statvfs(directory)
+            blocks = 999_999 // real.f_frsize
+
+            def scarce(fd: int) -> os.statvfs_result:
+                return os.statvfs_result([*real[:4], blocks, *real[5:]])
+
+            self.fstatvfs = scarce
+
     directory = quick / "store"
     FileStore(directory).close()
-    calls = Watched(directory)
-    with FileStore(directory, reserve=2**60, system=calls) as store:
+    calls = Scarce(directory)
+    with FileStore(directory, reserve=1_000_000, system=calls) as store:
         assert [e for e in calls.events if e.startswith(("write", "mkdir", "open .tmp/"))] == []
         store.write("a", sealed("a", 1))
     assert any("no space for the reserve" in record.getMessage() for record in caplog.records)
     assert temporaries(directory) == []
+
+
+def test_a_writer_in_the_way_of_the_reserve_keeps_no_store_from_opening(quick: Path) -> None:
+    directory = quick / "store"
+    FileStore(directory).close()
+    ballast = directory / ".reserve" / "ballast"
+    fd = os.open(directory / ".lock" / "00", os.O_RDWR)
+    assert SystemCalls.try_lock(fd)
+    with FileStore(directory, reserve=1000, lock_timeout=30) as store:
+        assert not ballast.exists()
+        os.close(fd)
+        store.write("a", sealed("a", 1))
+        assert ballast.stat().st_size == 1000
 
 
 def test_a_half_made_reserve_that_cannot_be_deleted_is_logged(

@@ -476,6 +476,26 @@ def test_an_older_copy_that_is_put_back_is_reported_and_nothing_is_lost(
     assert verify(store).ok
 
 
+def test_older_bytes_that_are_written_into_the_newest_file_stop_the_next_save(
+    store: FileStore, directory: Path
+) -> None:
+    for n in range(3):
+        store.write("a", sealed("a", n))
+    (directory / "a" / "current").write_bytes((directory / "a" / "2").read_bytes())
+    before = tree(directory / "a")
+    with pytest.raises(CorruptCheckpointError, match="holds generation 2"):
+        store.write("a", sealed("a", 3))
+    with pytest.raises(CorruptCheckpointError, match="holds generation 2"):
+        read_record(store, "a", 3)
+    assert tree(directory / "a") == before
+    assert generations(store, "a") == [3, 2, 1]
+    assert not verify(store).ok
+    assert recover(store, "a", NOW).restored_from == 2
+    assert number_of(store, "a") == 1
+    assert store.write("a", sealed("a", 4)).generation > 4
+    assert verify(store).ok
+
+
 def test_a_store_that_was_copied_without_its_hard_links_works_on(
     store: FileStore, directory: Path, quick: Path
 ) -> None:

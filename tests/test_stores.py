@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -300,6 +301,32 @@ def test_seals_of_a_batch_may_share_a_buffer(store: AnyStore) -> None:
 
     store.write_many({"a": reuse(b"one"), "b": reuse(b"two"), "c": reuse(b"three")})
     assert [store.read(key) for key in "abc"] == [b"one", b"two", b"three"]
+
+
+def test_saves_of_one_key_take_place_one_after_the_other(store: AnyStore) -> None:
+    inside, overtaken = threading.Event(), threading.Event()
+    previous_of_second: list[bytes | Damaged | None] = []
+
+    def first(generation: int, previous: bytes | Damaged | None) -> bytes:
+        inside.set()
+        assert not overtaken.wait(0.05)  # nobody else is in a seal of this key meanwhile
+        return b"first"
+
+    def second(generation: int, previous: bytes | Damaged | None) -> bytes:
+        overtaken.set()
+        previous_of_second.append(previous)
+        return b"second"
+
+    def follow() -> None:
+        inside.wait()
+        store.write("a", second)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    store.write("a", first)
+    thread.join()
+    assert previous_of_second == [b"first"]
+    assert store.read("a") == b"second"
 
 
 # ---------------------------------------------------------------------------------------- keys

@@ -313,7 +313,14 @@ def _scan(text: str) -> tuple[object, int]:
     is escaped and no blank follows a quote, `":` stands at least once for each name (and where a
     text begins with a colon): if there are no more of them than names, no name stands twice.
     """
-    if "\\" in text or text.count("{") < _MANY_OBJECTS or _BLANK_AFTER_QUOTE(text):
+    if (
+        text.count("{") < _MANY_OBJECTS
+        or "\\" in text
+        or '" ' in text
+        or "\n" in text
+        or "\t" in text
+        or "\r" in text
+    ):
         return _UNIQUE.raw_decode(text)
     names = 0
 
@@ -341,7 +348,6 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _UNIQUE: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
-_BLANK_AFTER_QUOTE: Final = re.compile(r'"[ \t\n\r]').search
 _MANY_OBJECTS: Final = 8
 """From here on, counting is quicker than `_unique`."""
 

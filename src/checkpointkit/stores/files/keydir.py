@@ -28,7 +28,7 @@ class KeyState(NamedTuple):
             `unacknowledged`.
         unacknowledged: Numbers above the newest: a save that was cut off before it replaced
             `current`. Nobody was told of them.
-        current: The bytes of `current`, as far as they were asked for.
+        current: The bytes of `current`; empty if they were not asked for.
         status: The status of the file that they come from; None where there is none.
         linked: Whether `current` and the file numbered `newest` are one, as a save leaves them.
         known: Whether `newest` is certain: `linked`, or a header that verifies says so.
@@ -60,7 +60,7 @@ class KeyState(NamedTuple):
         return entry_of(self.status, self.newest)
 
 
-def survey(disk: Disk, directory: int, key: str, limit: int | None) -> KeyState:
+def survey(disk: Disk, directory: int, key: str, *, whole: bool) -> KeyState:
     """Read what stands in a key's directory.
 
     Mostly `current` is one file with the highest number, and then that is the newest generation.
@@ -72,8 +72,8 @@ def survey(disk: Disk, directory: int, key: str, limit: int | None) -> KeyState:
         disk: The store.
         directory: Descriptor of the key's directory.
         key: The key.
-        limit: How much of `current` to read; None for all. With 0, a `current` that cannot be
-            read is no error.
+        whole: Read `current` whole. Otherwise its bytes are left out, no more than its header is
+            looked at, and it is no error if that cannot be read.
 
     Raises:
         CheckpointTooLargeError: `current` is larger than the store reads.
@@ -89,20 +89,20 @@ def survey(disk: Disk, directory: int, key: str, limit: int | None) -> KeyState:
     fd, status = opened
     try:
         numbers = _numbers(disk, directory)
-        current = disk.read(fd, status, key, limit)
+        current = disk.read(fd, status, key, None if whole else 0)
         if (
             len(numbers) > 1
             and status.st_nlink > 1
             and _inode(disk, directory, numbers[-1]) == status.st_ino
-            and (limit is not None or _holds(current, numbers[-1]))
+            and (not whole or _holds(current, numbers[-1]))
         ):
             return KeyState(
                 numbers[-1], tuple(numbers), (), current, status, linked=True, known=True
             )
-        header = _header(disk, fd, key, current, limit)
+        header = _header(disk, fd, key, current, whole=whole)
     finally:
         disk.system.close(fd)
-    return _unusual(disk, directory, key, limit, numbers, current, status, header)
+    return _unusual(disk, directory, key, numbers, current, status, header, whole=whole)
 
 
 def _numbers(disk: Disk, directory: int) -> list[int]:
@@ -113,11 +113,12 @@ def _unusual(
     disk: Disk,
     directory: int,
     key: str,
-    limit: int | None,
     numbers: list[int],
     current: bytes,
     status: os.stat_result,
     header: Header | None,
+    *,
+    whole: bool,
 ) -> KeyState:
     """Say what stands where `current` is not just the highest of several numbers."""
     own = [number for number in numbers if _inode(disk, directory, number) == status.st_ino]
@@ -137,7 +138,7 @@ def _unusual(
     if above and not own:
         # A save that was cut off leaves `current` linked to its own number.
         if _inode(disk, directory, CURRENT) != status.st_ino:
-            return survey(disk, directory, key, limit)  # a save overtook this reader
+            return survey(disk, directory, key, whole=whole)  # a save overtook this reader
         older = Damaged(f"an older copy stands in place of generation {above[-1]}")
         return KeyState(above[-1] + 1, tuple(numbers), (), older, None)
     return KeyState(
@@ -162,17 +163,12 @@ def _holds(current: bytes, generation: int) -> bool:
     )
 
 
-def _header(disk: Disk, fd: int, key: str, current: bytes, limit: int | None) -> Header | None:
+def _header(disk: Disk, fd: int, key: str, current: bytes, *, whole: bool) -> Header | None:
     try:
-        if limit is not None and limit < HEADER_LIMIT:
-            current = disk.system.pread(fd, HEADER_LIMIT, 0)
-        return open_header(current, key)[0]
-    except (CorruptCheckpointError, EnvelopeVersionError):
+        start = current if whole else disk.system.pread(fd, HEADER_LIMIT, 0)
+        return open_header(start, key)[0]
+    except (CorruptCheckpointError, EnvelopeVersionError, OSError):
         return None  # whoever reads the bytes finds the same, and says so
-    except OSError:
-        if limit == 0:
-            return None
-        raise
 
 
 def _inode(disk: Disk, directory: int, name: object) -> int | None:

@@ -68,7 +68,7 @@ def _read_current(disk: Disk, directory: int, key: str, limit: int | None) -> by
             # A save leaves two names: this may be an older copy that somebody has put back.
             inner = disk.system.open(".", OPEN_DIRECTORY, dir_fd=directory)
             try:
-                state = keydir.survey(disk, inner, key, 0)
+                state = keydir.survey(disk, inner, key, whole=False)
             finally:
                 disk.system.close(inner)
             if state.status is None and isinstance(state.current, Damaged):
@@ -101,7 +101,7 @@ def read_generation(disk: Disk, key: str, generation: int, limit: int | None) ->
 def _read_named(
     disk: Disk, directory: int, key: str, generation: int, limit: int | None
 ) -> bytes | Damaged:
-    state = keydir.survey(disk, directory, key, 0)
+    state = keydir.survey(disk, directory, key, whole=False)
     if state.status is None and not keydir.is_there(disk, key, directory):
         raise FileNotFoundError
     if generation != state.newest:
@@ -133,7 +133,7 @@ def read_history(disk: Disk, key: str) -> tuple[Entry, ...]:
             disk.check_in_place()
             return ()
         try:
-            state = keydir.survey(disk, directory, key, 0)
+            state = keydir.survey(disk, directory, key, whole=False)
             if state.status is not None or keydir.is_there(disk, key, directory):
                 return keydir.entries(disk, directory, state)
         except FileNotFoundError:

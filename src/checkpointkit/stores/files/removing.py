@@ -62,7 +62,7 @@ def set_aside(disk: Disk, lock: StripeLock, key: str, revision: str) -> str:
         if directory is None:
             raise ConflictError(key, None, None)
         try:
-            state = keydir.survey(disk, directory, key, 0)
+            state = keydir.survey(disk, directory, key, whole=False)
             if state.entry().revision != revision:
                 raise ConflictError(key, None, state.newest)
             lock.raise_high_water(_spent(state))
@@ -82,7 +82,7 @@ def _look(disk: Disk, key: str) -> keydir.KeyState | None:
     if directory is None:
         return None
     try:
-        return keydir.survey(disk, directory, key, 0)
+        return keydir.survey(disk, directory, key, whole=False)
     finally:
         disk.system.close(directory)
 

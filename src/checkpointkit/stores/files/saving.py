@@ -48,7 +48,7 @@ def prepare(
             check_expected(key, expected, None)
             return FirstSave(disk, key, number, data, temporary=temporary, source=source)
         try:
-            state = keydir.survey(disk, directory, key, None)
+            state = keydir.survey(disk, directory, key, whole=True)
             number = max(state.highest(), lock.high_water()) + 1
             data = _seal(disk, key, seal, number, state.current)
             check_expected(key, expected, state.newest)
@@ -127,10 +127,10 @@ def _in_parallel(saves: list[Save], step: Step, errors: dict[str, StoreError]) -
 
     def work() -> None:
         try:
-            while waiting:
+            while True:
                 try:
                     save = waiting.popleft()
-                except IndexError:  # another thread took the last one
+                except IndexError:
                     return
                 _attempt(save, step, errors)
         except BaseException as bug:  # noqa: BLE001 - raised again in the caller's thread
