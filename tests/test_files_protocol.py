@@ -73,10 +73,10 @@ def test_a_first_save_syncs_file_and_directory_before_it_shows_and_the_root_afte
     assert recorded.calls.changes() == [
         f"try_lock {LOCK}",
         f"write {TEMP}",
-        f"fsync {TEMP}",
         f"mkdir {TEMP}.d",
         f"rename {TEMP} -> {TEMP}.d/current",
         f"link {TEMP}.d/current -> {TEMP}.d/1",
+        f"fsync {TEMP}",
         f"fsync {TEMP}.d",
         f"rename {TEMP}.d -> a",
         "fsync .",

@@ -356,15 +356,24 @@ _dumps = json.JSONEncoder(
 ).encode
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 """Possessive, and a text without an end goes to the end of all: no text is looked at twice."""
-_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ALL_BUT_MARKS = bytes(set(range(256)) - set(b'[]{}"'))
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
 def _too_deep(data: bytes) -> bool:
-    """Tell whether JSON text is nested more than `MAX_DEPTH` deep, without recursion."""
+    """Tell whether JSON text is nested more than `MAX_DEPTH` deep, without recursion.
+
+    Brackets in strings do not count. Where nothing is escaped, a bracket is in a string if the
+    number of quotes before it is odd; to drop two quotes with no bracket between them leaves that
+    as it is, and mostly leaves no quote.
+    """
     if data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
         return False
-    brackets = _STRINGS.sub(b"", data).translate(_AS_SQUARE, _ALL_BUT_BRACKETS)
+    if b"\\" in data:
+        data = _STRINGS.sub(b"", data)
+    brackets = data.translate(_AS_SQUARE, _ALL_BUT_MARKS).replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = _STRINGS.sub(b"", brackets)
     for _ in range(MAX_DEPTH):
         outer = brackets.replace(b"[]", b"")
         if len(outer) == len(brackets):  # nothing closes: no JSON

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -60,6 +61,14 @@ class Disk:
         """Make a file's bytes, or a directory's entries, survive a power cut."""
         if self.durable:
             self.system.fsync(fd)
+
+    def start_sync(self, fd: int) -> None:
+        """Start to write a file's bytes; a `sync` that follows has less to wait for."""
+        if self.durable:
+            # It is advice. Should a sandbox forbid it, the sync still does all that is promised;
+            # an error of the disk is kept for it.
+            with suppress(OSError):
+                self.system.start_writing(fd)
 
     def sync_directory(self, name: str) -> None:
         """Sync the entries of a directory that is not open."""

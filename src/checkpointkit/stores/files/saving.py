@@ -100,6 +100,8 @@ def carry_out(disk: Disk, saves: list[Save], history: int) -> dict[str, StoreErr
             else:
                 for save in alive:
                     _attempt(save, step, errors)
+                    if step == "write" and len(alive) > 1 and save.key not in errors:
+                        save.start_sync()
             if step == "publish":
                 _sync_root(disk, alive, errors)
         for save in saves:
@@ -121,7 +123,11 @@ def _attempt(save: Save, step: Step, errors: dict[str, StoreError]) -> None:
 
 
 def _in_parallel(saves: list[Save], step: Step, errors: dict[str, StoreError]) -> None:
-    """Sync several files at a time: their syncs go into one commit of the journal."""
+    """Sync several files at a time.
+
+    With a journal, one commit serves all of them, and whoever comes later finds it done. Without
+    one the disk has several requests at a time.
+    """
     waiting = deque(saves)
     bugs: list[BaseException] = []
 

@@ -3,8 +3,8 @@
 A save goes through four steps, in this order, and each of them through all saves of a batch
 before the next begins:
 
-1. `write`: the bytes, in a file under `.tmp`.
-2. `sync`: the file (and for a first save the new directory around it) survives a power cut.
+1. `write`: the bytes, in a file under `.tmp` (for a first save with the new directory around it).
+2. `sync`: they survive a power cut.
 3. `publish`: readers see it. Up to here an error changes nothing.
 4. `confirm`: that they see it survives a power cut, too. Then the save is acknowledged.
 
@@ -80,6 +80,10 @@ class Save(ABC):
             self._fd = self._source(self._temporary, self._data)
         self.entry = entry_of(self._disk.system.fstat(self._fd), self.generation)
 
+    def start_sync(self) -> None:
+        """Let the disk begin with what `sync` will wait for; for batches."""
+        self._disk.start_sync(self._fd)
+
     def sync(self) -> None:
         """Sync the file.
 
@@ -129,9 +133,12 @@ class FirstSave(Save):
 
     needs_root_sync = True
 
-    def sync(self) -> None:
-        """Sync the file, build the directory around it, and sync that."""
-        super().sync()
+    def write(self) -> None:
+        """Write the file, and build the directory around it.
+
+        Both before the first sync, so that with a journal one commit holds them both.
+        """
+        super().write()
         disk, system = self._disk, self._disk.system
         built = self._temporary + ".d"
         try:
@@ -149,7 +156,13 @@ class FirstSave(Save):
             dst_dir_fd=self._directory,
             follow_symlinks=False,
         )
-        disk.sync(self._directory)
+
+    def sync(self) -> None:
+        """Sync the file, then the directory."""
+        super().sync()
+        self._disk.sync(self._directory)
+        directory, self._directory = self._directory, -1
+        self._disk.system.close(directory)
 
     def publish(self) -> None:
         """Rename the directory to the key. The root is synced by the caller, once for a batch."""

@@ -52,8 +52,11 @@ _FEATURES: Final[dict[str, frozenset[Feature]]] = {
     "full": frozenset({"durable", "history", "scopes", "set_aside", "shared"}),
     "none": frozenset({"history", "scopes", "set_aside", "shared"}),
 }
-_BATCH: Final = 64
-"""Keys of `write_many` that are saved at a time; each needs two or three descriptors."""
+_BATCH: Final = 256
+"""Keys of `write_many` that are saved at a time: the more, the fewer syncs wait for the disk; but
+their locks are held all the while."""
+_BATCH_SHARE: Final = 8
+"""Each of them needs two descriptors: at most a quarter of what this process may have open."""
 _log: Final = logging.getLogger("checkpointkit")
 
 
@@ -185,8 +188,9 @@ class FileStore:
         saved: dict[str, Entry] = {}
         failed: dict[str, CheckpointError] = {}
         keys = sorted(items, key=lambda key: (stripe_of(key), key))
-        for start in range(0, len(keys), _BATCH):
-            batch = {key: items[key] for key in keys[start : start + _BATCH]}
+        size = self._batch_size()
+        for start in range(0, len(keys), size):
+            batch = {key: items[key] for key in keys[start : start + size]}
             try:
                 self._save_batch(batch, saved, failed)
             except CheckpointError as error:  # no lock, say: it is the error of all of them
@@ -285,6 +289,10 @@ class FileStore:
             self._disk.check_in_place()
         except OSError as error:
             raise store_error(None, operation, error) from error
+
+    def _batch_size(self) -> int:
+        limit = self._disk.system.open_files_limit()
+        return _BATCH if limit < 0 else max(1, min(_BATCH, limit // _BATCH_SHARE))
 
     def _lock(self, key: str | None, stripe: int) -> StripeLock:
         return StripeLock(self._disk, stripe, key, self._lock_timeout)

@@ -55,6 +55,29 @@ class SystemCalls:
         ftruncate: staticmethod[..., None] = staticmethod(os.ftruncate)
         fstatvfs: staticmethod[..., os.statvfs_result] = staticmethod(os.fstatvfs)
 
+    if sys.platform == "linux":
+
+        @staticmethod
+        def start_writing(fd: int) -> None:
+            """Start writing a file's bytes to the disk, and do not wait for it.
+
+            It promises nothing; only a sync does. But when a batch has started all its files, one
+            commit of the journal serves all their syncs, where each would else need its own. On
+            Linux this advice does that, at once and for dirty pages, too.
+            """
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    else:
+
+        @staticmethod
+        def start_writing(fd: int) -> None:
+            """Do nothing: elsewhere the advice starts nothing."""
+
+    @staticmethod
+    def open_files_limit() -> int:
+        """Return how many descriptors this process may have open; -1 for no limit."""
+        return os.sysconf("SC_OPEN_MAX")
+
     @staticmethod
     def listdir(directory: int) -> list[str]:
         """Return the names in an open directory."""
