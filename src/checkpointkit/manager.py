@@ -187,9 +187,10 @@ class CheckpointManager(Generic[T]):
             StoreError: The store could not read it.
         """
         key = check_key(key)
-        _check_generation(generation)
-        if generation is not None and default is not _NO_DEFAULT:
-            raise TypeError("default= stands for an absent key; it does not go with generation=")
+        if generation is not None:
+            _check_generation(generation)
+            if default is not _NO_DEFAULT:
+                raise TypeError("default= stands for an absent key, not for a missing generation")
         try:
             record = self._read(key, generation)
         except CheckpointNotFoundError:
@@ -219,7 +220,8 @@ class CheckpointManager(Generic[T]):
             2
         """
         key = check_key(key)
-        _check_generation(generation)
+        if generation is not None:
+            _check_generation(generation)
         record = self._read(key, generation)
         return Checkpoint(self._decode(key, record), records.info_of_record(record))
 
@@ -307,8 +309,7 @@ class CheckpointManager(Generic[T]):
                 saved, as `create` says.
         """
         key = check_key(key)
-        if type(generation) is not int:
-            raise TypeError(f"generation is an int, not {type(generation).__name__}")
+        _check_generation(generation)
         self._decode(key, self._read(key, generation))
         try:
             return records.rollback(self._store, key, generation, self._clock())
@@ -468,8 +469,8 @@ def _chosen(keys: Iterable[str] | None) -> tuple[str, ...] | None:
 
 
 def _check_generation(generation: object) -> None:
-    if generation is not None and type(generation) is not int:
-        raise TypeError(f"generation is an int or None, not {type(generation).__name__}")
+    if type(generation) is not int:
+        raise TypeError(f"generation is an int, not {type(generation).__name__}")
 
 
 def _check_expected(expected: object) -> None:

@@ -134,8 +134,9 @@ class FileStore:
             timeout=lock_timeout,
         )
         self._reserve = Reserve(self._disk, reserve)
-        self._closed = weakref.finalize(self, self._disk.system.close, self._disk.root)
-        self._closed.atexit = False  # an exit handler may want to save the last state
+        self._is_open = True
+        self._give_back = weakref.finalize(self, self._disk.system.close, self._disk.root)
+        self._give_back.atexit = False  # an exit handler may want to save the last state
         if reserve and not read_only:
             self._fill_reserve()
 
@@ -261,7 +262,8 @@ class FileStore:
 
     def close(self) -> None:
         """See `Store.close`; not while another thread is in one of the methods."""
-        self._closed()
+        self._is_open = False
+        self._give_back()
 
     def __enter__(self) -> Self:
         return self
@@ -278,7 +280,7 @@ class FileStore:
         return f"FileStore({self._disk.path!r})"
 
     def _check_open(self, operation: str) -> None:
-        if not self._closed.alive:
+        if not self._is_open:
             raise StoreError(None, operation, "the store is closed")
 
     def _check_writable(self, operation: str) -> None:
