@@ -19,6 +19,7 @@ TEST_ENV := .venv
 DEMO_ENV := .venv-demo
 CHECK_ENV := .venv-check
 WHEEL_ENV := .venv-wheel
+DOCS_ENV := .venv-docs
 STAMP := .made-by-make
 SOURCES := $(shell find src -type f -name '*.py' -o -type f -name 'py.typed') README.md LICENSE
 
@@ -48,7 +49,7 @@ endif
 LOWEST = $$("$(PYTHON)" -c 'import tomllib; print(*(d.replace(">=", "==") \
 	for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
 
-.PHONY: help demo test check test-wheel bench clean python
+.PHONY: help demo test check test-wheel docs bench clean python
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -86,11 +87,15 @@ test-wheel: python ## run the tests against the built wheel and the lowest allow
 	$(call install,$(WHEEL_ENV),dist/*.whl $(LOWEST))
 	cd build/wheel && ../../$(WHEEL_ENV)/bin/python -m pytest -p no:cacheprovider
 
+docs: $(DOCS_ENV)/$(STAMP) ## build the documentation into build/docs; a warning is an error
+	@$(DOCS_ENV)/bin/python -m sphinx -E -n -W --keep-going -q -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
+
 bench: $(TEST_ENV)/$(STAMP) ## measure saves, reads and imports against bare system calls
 	@$(TEST_ENV)/bin/python benchmarks/bars.py
 
 clean: ## remove the environments and whatever builds and tests left
-	rm -rf $(TEST_ENV) $(DEMO_ENV) $(CHECK_ENV) $(WHEEL_ENV) build dist htmlcov .coverage .coverage.* \
+	rm -rf $(TEST_ENV) $(DEMO_ENV) $(CHECK_ENV) $(WHEEL_ENV) $(DOCS_ENV) build dist htmlcov .coverage .coverage.* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -113,4 +118,9 @@ $(TEST_ENV)/$(STAMP): pyproject.toml Makefile | python
 $(CHECK_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(CHECK_ENV) (what checks the code)"
 	@$(call make_env,$(CHECK_ENV),. --group check,25.1)
+	@touch $@
+
+$(DOCS_ENV)/$(STAMP): pyproject.toml Makefile | python
+	@echo "making $(DOCS_ENV) (what builds the documentation)"
+	@$(call make_env,$(DOCS_ENV),--editable . --group docs,25.1)
 	@touch $@

@@ -1,11 +1,8 @@
-"""What a user installs and reads: the wheel, the import, the README, the guide, the example."""
+"""What a user installs: the wheel and the import; and what the README promises of them."""
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import os
-import pkgutil
 import re
 import subprocess
 import sys
@@ -21,19 +18,6 @@ from checkpointkit.envelope import open_envelope
 ROOT = Path(__file__).parent.parent
 
 
-def run_python(*arguments: str, directory: Path) -> str:
-    """Run a program as a user would, and return what it prints; it must print no warning."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    return done.stdout
-
-
 def blocks(page: str, language: str) -> list[str]:
     """Return the fenced blocks of a Markdown page in one language."""
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -45,6 +29,8 @@ def blocks(page: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    if not (ROOT / "src").is_dir():
+        pytest.skip("the source is out of the way: it is a built wheel that is tested")
     directory = tmp_path_factory.mktemp("dist")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", directory],
@@ -109,41 +95,12 @@ def test_every_public_name_is_there_and_listed_once() -> None:
     assert [name for name in names if not hasattr(checkpointkit, name)] == []
 
 
-MODULES = sorted(
-    module.name
-    for module in pkgutil.walk_packages(checkpointkit.__path__, "checkpointkit.")
-    if not module.name.endswith("__main__")
-)
-
-
-@pytest.mark.parametrize("name", ["checkpointkit", *MODULES])
-def test_the_examples_in_docstrings_are_true(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(name)).failed == 0
-
-
 # ----------------------------------------------------------------------------------- the pages
-
-
-def test_the_example_of_the_readme_prints_what_it_says(tmp_path: Path) -> None:
-    (example,) = blocks("README.md", "python")
-    said = re.findall(r"^print\(.*\)  # (.*)$", example, re.MULTILINE)
-    assert said
-    (tmp_path / "example.py").write_text(example)
-    assert run_python("example.py", directory=tmp_path).splitlines() == said
 
 
 def test_the_example_of_the_readme_is_short() -> None:
     (example,) = blocks("README.md", "python")
     assert len(example.splitlines()) <= 17
-
-
-def test_the_examples_of_the_guide_run_one_after_the_other(tmp_path: Path) -> None:
-    program = "".join(blocks("docs/guide.md", "python"))
-    (tmp_path / "guide.py").write_text(program)
-    lines = run_python("guide.py", directory=tmp_path).splitlines()
-    assert [line.split()[0] for line in lines] == sorted(
-        (line.split()[0] for line in lines), key=int, reverse=True
-    )
 
 
 def test_the_envelope_in_the_docs_is_a_real_one() -> None:
@@ -152,53 +109,6 @@ def test_the_envelope_in_the_docs_is_a_real_one() -> None:
     assert envelope.payload == b'{"ids":["gpu0","gpu3"],"pod":"web"}'
 
 
-def pages() -> list[Path]:
-    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-
-
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
-def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
-    assert [target for target in targets if not (page.parent / target).exists()] == []
-
-
 def test_the_readme_says_how_to_set_it_up_in_two_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^    (make .*)$", text, re.MULTILINE)) == {"make demo", "make test"}
-
-
-# -------------------------------------------------------------------------------- the example
-
-
-def test_the_example_agent_goes_on_where_it_was(tmp_path: Path) -> None:
-    program = str(ROOT / "examples" / "node_agent.py")
-    first = run_python(program, "state", directory=tmp_path)
-    assert first.splitlines()[:3] == [
-        "given back: True",
-        "free: gpu2 gpu3 gpu0",
-        "pod-2 has gpu1",
-    ]
-    second = run_python(program, "state", directory=tmp_path)
-    assert second.splitlines()[:4] == [
-        "found the state of an earlier run",
-        "given back: True",
-        "free: gpu3 gpu0 gpu2",
-        "pod-2 has gpu1",
-    ]
-
-
-def test_the_example_agent_recovers_from_rot(tmp_path: Path) -> None:
-    program = str(ROOT / "examples" / "node_agent.py")
-    run_python(program, "state", directory=tmp_path)
-    newest = tmp_path / "state" / "node-a" / "current"
-    newest.write_bytes(newest.read_bytes().replace(b"gpu2", b"gpu7"))
-    done = subprocess.run(
-        [sys.executable, program, "state"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "is corrupt: the payload does not match its digest" in done.stdout
-    assert "gpu7" not in done.stdout
-    assert "recovered from generation 3" in done.stderr  # the library's own warning

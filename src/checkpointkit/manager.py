@@ -54,7 +54,12 @@ def _utc_now() -> datetime:
 
 @frozen
 class Checkpoint(Generic[T]):
-    """A value with what is known of the generation that it was read from or saved as."""
+    """A value with what is known of the generation that it was read from or saved as.
+
+    Attributes:
+        value: The value.
+        info: What is known of the generation.
+    """
 
     value: T
     info: CheckpointInfo
@@ -151,6 +156,8 @@ class CheckpointManager(Generic[T]):
             BatchError: Some keys failed; it tells which, and which are saved.
             InvalidKeyError: A key breaks the grammar; raised before any I/O.
             EncodeError: A value does not fit the schema; raised before any I/O.
+            ReadOnlyError: The store was opened read-only; nothing was saved.
+            StoreError: The store is closed, or not in its place any more; nothing was saved.
         """
         checked = {check_key(key): value for key, value in values.items()}
         seals = {key: self._seal(key, value) for key, value in checked.items()}
@@ -175,8 +182,10 @@ class CheckpointManager(Generic[T]):
             default: Returned where the key is absent; never for a damaged checkpoint.
 
         Raises:
+            InvalidKeyError: The key breaks the grammar.
             CheckpointNotFoundError: There is no such key or generation.
             CorruptCheckpointError: The bytes are not what was saved.
+            CheckpointTooLargeError: There are more of them than the store reads.
             EnvelopeVersionError: A newer release of checkpointkit saved it.
             WrongKindError: It is of another kind.
             VersionTooNewError: A newer release saved it.
@@ -185,6 +194,7 @@ class CheckpointManager(Generic[T]):
             MigrationError: A migration failed.
             StructureError: The payload does not have the shape of the class.
             StoreError: The store could not read it.
+            TypeError: `generation` is no int, or `default` stands beside it.
         """
         key = check_key(key)
         if generation is not None:
@@ -243,7 +253,9 @@ class CheckpointManager(Generic[T]):
             expected: Remove only if this is the newest generation.
 
         Raises:
+            InvalidKeyError: The key breaks the grammar.
             ConflictError: The newest generation is not the expected one.
+            CorruptCheckpointError: With `expected`: the damage hides which generation it is.
             StoreError: The store could not remove it.
             LockTimeoutError: Another writer held the key too long.
             ReadOnlyError: The store was opened read-only.
@@ -288,6 +300,7 @@ class CheckpointManager(Generic[T]):
         `problem` is set on a damaged one. An absent key has no history.
 
         Raises:
+            InvalidKeyError: The key breaks the grammar.
             StoreError: The store could not read it.
         """
         return records.history(self._store, check_key(key))
@@ -302,6 +315,8 @@ class CheckpointManager(Generic[T]):
             generation: The generation to go back to; `history` lists them.
 
         Raises:
+            InvalidKeyError: The key breaks the grammar.
+            TypeError: `generation` is no int.
             CheckpointNotFoundError: There is no such generation.
             CorruptCheckpointError: It, or the newest generation, is damaged.
             WrongKindError: It, or the newest generation, is of another kind.
@@ -323,9 +338,18 @@ class CheckpointManager(Generic[T]):
         *Good* means that its bytes are what was saved. Nothing is done where the newest
         generation is good; and migration, shape and version errors are none that this mends.
 
+        Returns:
+            What was found and done.
+
         Raises:
+            InvalidKeyError: The key breaks the grammar.
             CheckpointNotFoundError: The key is absent.
             CorruptCheckpointError: No generation is good; nothing was changed.
+            EnvelopeVersionError: A newer release of checkpointkit saved the newest one.
+            CheckpointTooLargeError: The newest one is larger than the store reads, and whole as
+                far as its header tells.
+            LockTimeoutError: Another writer held the key too long.
+            ReadOnlyError: There is something to recover, and the store was opened read-only.
             StoreError: The store could not read or save it.
         """
         return records.recover(self._store, check_key(key), self._clock())
@@ -341,6 +365,14 @@ class CheckpointManager(Generic[T]):
         Args:
             keys: Which keys; None for all.
             progress: Called with the number of keys done and the number of all.
+
+        Returns:
+            What was found; an error of one key is a `Problem` in it, and ends nothing.
+
+        Raises:
+            InvalidKeyError: One of `keys` breaks the grammar; raised before any I/O.
+            StoreError: The store could not list its keys.
+            TypeError: `keys` is one text and not several.
         """
         return records.verify(
             self._store, _chosen(keys), check=self._check_readable, progress=progress
@@ -360,6 +392,14 @@ class CheckpointManager(Generic[T]):
         Args:
             keys: Which keys; None for all.
             progress: Called with the number of keys done and the number of all.
+
+        Returns:
+            What was found; an error of one key is a `Problem` in it, and ends nothing.
+
+        Raises:
+            InvalidKeyError: One of `keys` breaks the grammar; raised before any I/O.
+            StoreError: The store could not list its keys.
+            TypeError: `keys` is one text and not several.
         """
         chosen = _chosen(keys)
         if chosen is None:

@@ -343,6 +343,9 @@ def recover(store: Store, key: str, now: datetime) -> Recovery:
         CheckpointNotFoundError: The key is absent.
         CorruptCheckpointError: No generation is good; nothing was changed.
         EnvelopeVersionError: A newer release wrote the newest one; nothing was changed.
+        CheckpointTooLargeError: The newest one is larger than the store reads, and whole as far
+            as its header tells.
+        StoreError: The store could not read or save it.
     """
     while True:
         entries = store.history(key)

@@ -99,14 +99,19 @@ seconds: expected int, got str
     _unproven: str
 
     cls: type[T]
+    """The class of the values."""
     kind: str
+    """The name of the format."""
     version: int
+    """The schema version that is written."""
     migrations: Mapping[int, Migration]
+    """The step from each older version to the next one."""
     hooks: tuple[Hook[Any] | Tagged, ...]
+    """What is done with foreign types and unions of classes."""
     oldest: int
     """The oldest version that it can read."""
     shape: Shape
-    """What is on the wire, readable: see `checkpointkit.fingerprint`."""
+    """What is on the wire, as plain data; docs/envelope.md has the vocabulary."""
     fingerprint: str
     """The fingerprint of the shape: `fp1:` and 32 hex digits."""
 

@@ -1,18 +1,21 @@
-"""The command line. One module or package for each command; argparse is imported here alone."""
+"""The command line. What a command needs is imported when it runs.
+
+`arguments` says what may be typed; `read`, `check` and `mend` are the commands, each a function
+that returns an `Outcome`; `run` prints it. `text`, `trouble` and `outcome` are pure.
+"""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
-INTERRUPTED = 130
-"""The exit status of a program that ended on Ctrl-C (128 + SIGINT)."""
+_BAD = 1
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,67 +25,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments without the program's name; None for those of this process.
 
     Returns:
-        0 when all went well, 1 when something failed or nobody reads the output any more, 130 on
-        Ctrl-C. For arguments that make no sense argparse ends the process with 2.
+        0 when all is well; 1 when something in the store is damaged, missing, or could not be
+        done, or nobody reads the output any more; 2 when the store cannot be opened or nobody can
+        be asked; 130 on Ctrl-C. For arguments that make no sense argparse ends the process
+        with 2.
     """
-    arguments = _parser().parse_args(argv)
+    from checkpointkit.cli.arguments import make_parser  # noqa: PLC0415 - imports argparse
+
+    arguments = make_parser().parse_args(argv)
     try:
-        return _demo(arguments)
-    except BrokenPipeError:
-        # whoever read the output has seen enough; python's own flush at exit must not fail on it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("checkpointkit: interrupted; nothing is left behind", file=sys.stderr)
-        return INTERRUPTED
+        status = _run(arguments)
+        if sys.stdout is not None:  # it may have been closed by whoever started us
+            sys.stdout.flush()
+    except OSError as error:  # what the store does raises errors of its own: this is the output
+        # whoever read the output has seen enough, or it cannot be written; python's own flush at
+        # exit must not fail on it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):
+            print(f"checkpointkit: cannot write the output: {error.strerror}", file=sys.stderr)
+        return _BAD
+    except KeyboardInterrupt as interrupt:
+        if sys.stderr.isatty():  # the terminal has shown ^C and left the cursor behind it
+            print(file=sys.stderr)
+        said = interrupt.args or (arguments.interrupted,)
+        print(f"checkpointkit: {said[0]}", file=sys.stderr)
+        return _INTERRUPTED
+    return status
 
 
-class _Version(argparse.Action):
-    """Look the version up only when it is asked for."""
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "demo":
+        # imported for this command alone: the others have no use for it
+        from checkpointkit.cli.demo import run as run_demo  # noqa: PLC0415
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(f"checkpointkit {version('checkpointkit')}")
-        parser.exit()
+        return run_demo(kills=arguments.kills, out=sys.stdout, as_json=arguments.json)
+    from checkpointkit.cli.run import run  # noqa: PLC0415 - not needed for the demo
 
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="checkpointkit",
-        description="Typed state on disk that survives crashes, power cuts, upgrades and "
-        "downgrades.",
-    )
-    parser.add_argument(
-        "--version", action=_Version, nargs=0, help="print the version of the package and exit"
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    demo = commands.add_parser(
-        "demo",
-        help="play a node agent that is killed, upgraded, downgraded and run out of disk",
-        description="Play a small node agent that keeps this machine's mount table: it is killed "
-        "while it saves, upgraded, downgraded, its file rots and its disk runs full. Prints what "
-        "came of it; exits with 1 if a promise was broken. Works in a temporary directory (see "
-        "TMPDIR) and removes it.",
-    )
-    demo.add_argument(
-        "--kills",
-        type=_positive,
-        default=200,
-        metavar="N",
-        help="how many agents to kill (default: %(default)s)",
-    )
-    return parser
-
-
-def _positive(text: str) -> int:
-    """Return a number of at least 1 from the command line."""
-    number = int(text) if text.isascii() and text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return number
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    # imported for this command alone: the others have no use for it
-    from checkpointkit.cli.demo import run
-
-    return run(kills=arguments.kills, out=sys.stdout)
+    return run(arguments)

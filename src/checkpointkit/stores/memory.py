@@ -40,6 +40,10 @@ class MemoryStore:
         history: How many older generations of each key are kept.
         max_bytes: The largest envelope that is taken.
 
+    Raises:
+        TypeError: An option is no int.
+        ValueError: An option is out of bounds.
+
     Example:
         >>> store = MemoryStore()
         >>> store.write("a", lambda generation, previous: b"state").generation

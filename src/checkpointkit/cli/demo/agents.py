@@ -60,7 +60,7 @@ class Child:
     """A forked process that reports line by line through a pipe; see `forked`."""
 
     def __init__(self, reader: int) -> None:
-        self.pid = 0
+        self.pid: int = 0
         self._reader = reader
         self._rest = b""
 

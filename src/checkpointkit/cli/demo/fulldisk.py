@@ -158,7 +158,7 @@ def _fill(path: Path) -> None:
 
 
 def _try_limit(say: Say, directory: Path, state: Table3, size: int) -> None:
-    import resource  # not on every system, and only needed where there is no small disk
+    import resource  # noqa: PLC0415 - not on every system, and only needed without a small disk
 
     manager = RELEASE_3.open(directory)
     manager.create(KEY, state)

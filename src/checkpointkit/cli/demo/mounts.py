@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 MOUNTINFO: Final = Path("/proc/self/mountinfo")
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
+_PLACES: Final = ("/tmp", "/var", "/System/Volumes/Data")  # noqa: S108 - looked at, not used
+_FIELDS_AFTER_DASH: Final = 2
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 
 
@@ -37,7 +39,7 @@ class Mount:
 
 
 def parse_mountinfo(text: bytes) -> tuple[Mount, ...]:
-    """Parse the mount table of a Linux process (`proc_pid_mountinfo(5)`). Pure.
+    r"""Parse the mount table of a Linux process (`proc_pid_mountinfo(5)`). Pure.
 
     Args:
         text: The bytes of `/proc/self/mountinfo`: paths may be in any encoding, or in none.
@@ -46,7 +48,7 @@ def parse_mountinfo(text: bytes) -> tuple[Mount, ...]:
         ValueError: A line is none of a mount table.
 
     Example:
-        >>> parse_mountinfo(b"36 35 98:0 / /my\\\\040disk rw,noatime shared:1 - ext3 /dev/a rw\\n")
+        >>> parse_mountinfo(b"36 35 98:0 / /my\\040disk rw,noatime shared:1 - ext3 /dev/a rw\n")
         (Mount(mount_point='/my disk', filesystem='ext3', source='/dev/a', options='rw,noatime'),)
     """
     return tuple(
@@ -60,7 +62,7 @@ def _parse_line(number: int, line: bytes) -> Mount:
     fields = line.split(b" ")
     # any number of optional fields stands between the sixth one and the dash
     rest = fields[fields.index(b"-", 6) + 1 :] if b"-" in fields[6:] else []
-    if len(rest) < 2:
+    if len(rest) < _FIELDS_AFTER_DASH:
         raise ValueError(f"line {number} is none of a mount table")
     return Mount(
         mount_point=_unescape(fields[4]),
@@ -71,7 +73,7 @@ def _parse_line(number: int, line: bytes) -> Mount:
 
 
 def _unescape(field: bytes) -> str:
-    """Undo the kernel's octal escapes; bytes that are no UTF-8 stay readable as `\\xff`."""
+    r"""Undo the kernel's octal escapes; bytes that are no UTF-8 stay readable as `\xff`."""
     raw = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field)
     return raw.decode(errors="backslashreplace")
 
@@ -101,7 +103,7 @@ def read_mounts(
 
 def _usual_paths() -> tuple[Path, ...]:
     here = Path.cwd()
-    return (Path(here.anchor), Path("/tmp"), Path("/var"), Path("/System/Volumes/Data"), here)
+    return (Path(here.anchor), *map(Path, _PLACES), here)
 
 
 def read_boot_id(path: Path = BOOT_ID) -> str | None:

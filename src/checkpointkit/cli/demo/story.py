@@ -14,7 +14,8 @@ from checkpointkit import CheckpointError, CorruptCheckpointError, VersionTooNew
 from checkpointkit.cli.demo.agents import agent, kill_agents
 from checkpointkit.cli.demo.fulldisk import disk_rows, see_full_disk
 from checkpointkit.cli.demo.releases import KEY, RELEASE_1, RELEASE_2, RELEASE_3, Table1
-from checkpointkit.cli.demo.table import Row, plural, row
+from checkpointkit.cli.demo.table import Row, row
+from checkpointkit.cli.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,11 +49,15 @@ def play(directory: Path, *, kills: int, random: Random) -> Iterator[Row]:
     yield from disk_rows(see_full_disk(empty, found.value, found.info.size))
 
 
+def _say_nothing(line: str) -> None:
+    """Take what an agent says, and leave it."""
+
+
 def warm_up(directory: Path) -> float:
     """Save twice, so that the forked agents find everything imported; return the seconds of one."""
-    agent(lambda line: None, directory, range(1))
+    agent(_say_nothing, directory, range(1))
     started = time.monotonic()
-    agent(lambda line: None, directory, range(1))
+    agent(_say_nothing, directory, range(1))
     return time.monotonic() - started
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
+
+from checkpointkit.cli.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,7 +38,7 @@ class Row:
     text: str
 
 
-def row(label: str, kept: bool, text: str) -> Row:
+def row(label: str, kept: bool, text: str) -> Row:  # noqa: FBT001 - rows read as tables do
     """Return the row for a promise that was kept or not."""
     return Row(label, Result.OK if kept else Result.FAILED, text)
 
@@ -56,16 +58,6 @@ def _line(label: str, result: str, text: str) -> str:
     return f"{label:{_LABELS}}  {result:6}  {text}"
 
 
-def plural(number: int, thing: str) -> str:
-    """Return a number with its thing.
-
-    Example:
-        >>> plural(1, "kill"), plural(1234, "kill")
-        ('1 kill', '1,234 kills')
-    """
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
 def summary(rows: Sequence[Row], seconds: float) -> str:
     """Return the last line: how many promises were kept."""
     shown = [row for row in rows if row.result is not Result.NOT_SHOWN]
@@ -78,3 +70,17 @@ def summary(rows: Sequence[Row], seconds: float) -> str:
 def all_kept(rows: Iterable[Row]) -> bool:
     """Tell whether no promise was broken; one that cannot be shown here is not broken."""
     return all(row.result is not Result.FAILED for row in rows)
+
+
+def document_of(rows: Sequence[Row], seconds: float) -> dict[str, Any]:
+    """Return what programs read of the table."""
+    return {
+        "format": 1,
+        "command": "demo",
+        "ok": all_kept(rows),
+        "seconds": round(seconds, 3),
+        "rows": [
+            {"label": each.label, "result": each.result.name.lower(), "text": each.text}
+            for each in rows
+        ],
+    }

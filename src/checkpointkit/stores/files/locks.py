@@ -42,10 +42,9 @@ _forks: Final = RLock()
 @cache
 def _guard_forks() -> None:
     """Register, once and at the first lock, what a forked child has to drop."""
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(
-            before=_forks.acquire, after_in_parent=_forks.release, after_in_child=_drop_inherited
-        )
+    os.register_at_fork(
+        before=_forks.acquire, after_in_parent=_forks.release, after_in_child=_drop_inherited
+    )
 
 
 def _drop_inherited() -> None:

@@ -81,7 +81,10 @@ class FileStore:
         system: The system calls; for tests that record them or make them fail.
 
     Raises:
+        TypeError: `path`, `history` or `max_bytes` is of the wrong type.
+        ValueError: An option is out of bounds.
         StoreError: The directory cannot be made or used as a store.
+        LockTimeoutError: Another process is laying out the store, for longer than `lock_timeout`.
 
     Example:
         >>> import tempfile
@@ -181,7 +184,7 @@ class FileStore:
                 self._reserve.fill(temporary_name(lock.stripe))
 
     def write_many(self, items: Mapping[str, Seal], *, atomic: bool = False) -> BatchResult:
-        """See `Store.write_many`; the syncs of many keys are made together."""
+        """See `Store.write_many`; there is no `atomic_many`. The syncs are made together."""
         items = {check_key(key): seal for key, seal in items.items()}
         self._check_writable("save")
         if atomic:
