@@ -75,8 +75,8 @@ check: $(CHECK_ENV)/$(STAMP) ## lint, check types, imports, spelling and what wo
 	$(CHECK_ENV)/bin/twine check --strict dist/*
 	$(CHECK_ENV)/bin/check-wheel-contents dist/*.whl
 	$(call install,$(CHECK_ENV),--force-reinstall --no-deps dist/*.whl)
-	cd $(CHECK_ENV) && PATH="$$PWD/bin:$$PATH" \
-		bin/pyright --verifytypes checkpointkit --ignoreexternal | tail -n 3
+	cd $(CHECK_ENV) && export PATH="$$PWD/bin:$$PATH" \
+		&& { pyright --verifytypes checkpointkit --ignoreexternal >types.txt || { cat types.txt; exit 1; }; }
 
 # Away from src, so that only the wheel can be imported.
 test-wheel: python ## run the tests against the built wheel and the lowest allowed dependencies

@@ -125,7 +125,8 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     ) as demo:
         assert demo.stdout is not None
         assert demo.stderr is not None
-        assert any(line.startswith("---") for line in demo.stdout)
+        begun = any(line.startswith("---") for line in demo.stdout)
+        assert begun, demo.stderr.read()
         os.killpg(demo.pid, signal.SIGINT)  # as a terminal does it: to the children, too
         assert demo.stderr.read() == "checkpointkit: interrupted; nothing is left behind\n"
         # Where CPython was interrupted within an exec(), of an import, say, it ends by the signal
