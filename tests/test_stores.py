@@ -908,3 +908,22 @@ def test_random_calls_agree_with_a_dict(kind: str, quick: Path) -> None:
     )
     run_state_machine_as_test(Machine, settings=settings_)
     assert StoreMachine.runs - before >= 25
+
+
+def test_an_os_error_of_a_seal_is_not_taken_for_one_of_the_store(store: AnyStore) -> None:
+    def failing(_generation: int, _previous: object) -> bytes:
+        raise OSError(5, "the seal's own")
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="the seal's own"):
+            store.write("a", failing)
+        with pytest.raises(OSError, match="the seal's own"):
+            store.write_many({"a": failing})
+        store.write("a", lambda _generation, _previous: b"state")
+
+
+def test_a_scope_that_was_closed_can_be_asked_for_again(store: AnyStore) -> None:
+    store.scope("inner").write("a", lambda _generation, _previous: b"state")
+    store.scope("inner").close()
+    assert store.scope("inner").keys() == ("a",)
+    assert store.keys() == ()

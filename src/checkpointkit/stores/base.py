@@ -59,11 +59,14 @@ Feature = Literal["atomic_many", "durable", "history", "scopes", "set_aside", "s
 """What a store may offer beyond the minimum.
 
 - `atomic_many`: `write_many(…, atomic=True)` saves all keys or none.
-- `durable`: what `write` acknowledged survives a power cut.
-- `history`: older generations can be listed and read.
+- `durable`: what `write` acknowledged survives a power cut, and the death of the process.
+- `history`: older generations can be listed and read: the one before the newest at least.
 - `scopes`: `scope(name)` gives a store within the store.
 - `set_aside`: `set_aside` keeps the bytes of a damaged generation as evidence.
-- `shared`: several processes may use the store at the same time.
+- `shared`: several processes may use the store at the same time. A store without it refuses a
+  second opening, or keeps it apart.
+
+A store with neither `durable` nor `shared` may be empty when it is opened again.
 """
 
 DEFAULT_MAX_BYTES: Final = 64 * 2**20
@@ -75,7 +78,7 @@ class Entry(NamedTuple):
 
     Attributes:
         generation: Its number.
-        revision: Names these very bytes: another text as soon as anything else stands there. It
+        revision: Names these very bytes: another text as soon as other bytes stand there. It
             means nothing beyond equality (a digest, an etag, an inode with its times).
         size: Bytes stored.
     """
@@ -99,8 +102,9 @@ Seal = Callable[[int, bytes | Damaged | None], bytes]
 """`seal(generation, previous)` returns the bytes to store under the number `generation`.
 
 `previous` is the newest generation's stored bytes, whole; None where the key is absent. The store
-calls it where nobody else can save the key, before it changes anything and before it compares
-`expected`; it may call it again with other arguments. If it raises, nothing has changed.
+calls it where nobody else can save the key (or calls it again if somebody has), before it changes
+anything and before it compares `expected`; its last call is the one that counts. If it raises,
+nothing has changed, and what it raises passes through, whatever it is.
 """
 
 
@@ -121,7 +125,10 @@ class Store(Protocol):
 
     @property
     def max_bytes(self) -> int:
-        """The largest number of bytes that `write` takes and `read` gives."""
+        """The largest number of bytes that `write` takes and `read` gives.
+
+        Whoever opens a store chooses it.
+        """
         ...
 
     def read(self, key: str, generation: int | None = None, limit: int | None = None) -> bytes:
@@ -219,7 +226,9 @@ class Store(Protocol):
     def scope(self, name: str) -> Self:
         """Return the store named `name` within this one, with keys of its own.
 
-        `name` obeys the grammar of keys.
+        `name` obeys the grammar of keys. The same name gives the same keys, at any time; a scope
+        has the features of its store, and scopes of its own. Closing a scope leaves the store
+        open.
         """
         ...
 

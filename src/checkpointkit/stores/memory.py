@@ -149,14 +149,16 @@ class MemoryStore:
         return f"memory, item {len(self._evidence)} of the evidence"
 
     def scope(self, name: str) -> MemoryStore:
-        """See `Store.scope`; the same name gives the same store."""
+        """See `Store.scope`; the same name gives the same store, opened again if it was closed."""
         with self._lock:
             self._open("scope")
             name = check_key(name)
             if name not in self._scopes:
                 store = MemoryStore(history=self._history, max_bytes=self._max_bytes)
                 self._scopes[name] = store
-            return self._scopes[name]
+            scope = self._scopes[name]
+            scope._closed = False  # noqa: SLF001 - a scope that was closed is opened again
+            return scope
 
     def close(self) -> None:
         """See `Store.close`."""

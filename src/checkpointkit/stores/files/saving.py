@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -40,23 +41,25 @@ def prepare(
 ) -> Save:
     """Look at what is there, and seal the new state under its number; writes nothing yet."""
     temporary = temporary_name(lock.stripe, index)
+    high_water = lock.high_water()
     try:
         directory = keydir.open_key(disk, key)
-        if directory is None:
-            number = lock.high_water() + 1
-            data = _seal(disk, key, seal, number, None)
-            check_expected(key, expected, None)
-            return FirstSave(disk, key, number, data, temporary=temporary, source=source)
-        try:
-            state = keydir.survey(disk, directory, key, whole=True)
-            number = max(state.highest(), lock.high_water()) + 1
-            data = _seal(disk, key, seal, number, state.current)
-            check_expected(key, expected, state.newest)
-        except BaseException:
-            disk.system.close(directory)
-            raise
     except OSError as error:
         raise store_error(key, "save", error) from error
+    # What a seal raises is none of the store's errors, and passes through even if it is an OSError.
+    if directory is None:
+        data = _seal(disk, key, seal, high_water + 1, None)
+        check_expected(key, expected, None)
+        return FirstSave(disk, key, high_water + 1, data, temporary=temporary, source=source)
+    try:
+        state = _survey(disk, directory, key)
+        number = max(state.highest(), high_water) + 1
+        data = _seal(disk, key, seal, number, state.current)
+        check_expected(key, expected, state.newest)
+    except BaseException:
+        with suppress(OSError):  # it must not hide the first error
+            disk.system.close(directory)
+        raise
     return NextSave(
         disk,
         key,
@@ -67,6 +70,13 @@ def prepare(
         directory=directory,
         state=state,
     )
+
+
+def _survey(disk: Disk, directory: int, key: str) -> keydir.KeyState:
+    try:
+        return keydir.survey(disk, directory, key, whole=True)
+    except OSError as error:
+        raise store_error(key, "save", error) from error
 
 
 def _seal(disk: Disk, key: str, seal: Seal, number: int, previous: bytes | Damaged | None) -> bytes:
