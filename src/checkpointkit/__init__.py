@@ -41,8 +41,8 @@ from checkpointkit.errors import (
     VersionTooOldError,
     WrongKindError,
 )
-from checkpointkit.manager import Checkpoint, CheckpointManager
-from checkpointkit.records import CheckpointInfo, Problem, Recovery, Report
+from checkpointkit.manager import CheckpointManager
+from checkpointkit.records import Checkpoint, CheckpointInfo, Problem, Recovery, Report
 from checkpointkit.schema import Hook, Json, Migration, Schema, Tagged, tagged
 from checkpointkit.stores.base import ABSENT, Absent, Store
 from checkpointkit.stores.files.store import FileStore

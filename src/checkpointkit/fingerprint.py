@@ -105,3 +105,16 @@ def fingerprint(shape: Shape) -> str:
         'fp1:5e838a1f4bcfd3c155de52df5199a0dd'
     """
     return f"fp1:{sha256(canonical(shape).encode()).hexdigest()[:32]}"
+
+
+def drifted(stored: str, own: str) -> bool:
+    """Tell whether two fingerprints are of different shapes.
+
+    Those of another algorithm say nothing about each other.
+
+    Example:
+        >>> drifted("fp1:00", "fp1:01"), drifted("fp2:00", "fp1:01")
+        (True, False)
+    """
+    algorithm = own.partition(":")[0] + ":"
+    return stored != own and stored.startswith(algorithm)

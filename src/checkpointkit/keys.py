@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from checkpointkit.errors import InvalidKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MAX_KEY_BYTES = 250
 
@@ -52,3 +52,19 @@ digits, '-', '_' and '.' of ASCII, with a letter or digit at both ends
         return key if type(key) is str else str.__str__(key)  # a StrEnum member is a key, too
     shown = repr(key) if isinstance(key, str) else f"a {type(key).__name__}"
     raise InvalidKeyError(shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "...", _RULE)
+
+
+def chosen_keys(keys: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return the keys that a caller has chosen, checked; None, which stands for all, as it is.
+
+    Raises:
+        TypeError: `keys` is one text: its letters would be taken for keys.
+        InvalidKeyError: One of them breaks the grammar.
+
+    Example:
+        >>> chosen_keys(["node-a", "node-b"])
+        ('node-a', 'node-b')
+    """
+    if isinstance(keys, str):
+        raise TypeError("keys is an iterable of keys, not one key")
+    return None if keys is None else tuple(check_key(key) for key in keys)

@@ -11,8 +11,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
-from attrs import frozen
-
 from checkpointkit import records
 from checkpointkit.envelope import Envelope, decode_payload, encode_payload, open_envelope
 from checkpointkit.errors import (
@@ -29,8 +27,17 @@ from checkpointkit.errors import (
     VersionTooOldError,
     WrongKindError,
 )
-from checkpointkit.keys import check_key
-from checkpointkit.records import CheckpointInfo, Problem, Recovery, Report, State, StateSeal
+from checkpointkit.fingerprint import drifted
+from checkpointkit.keys import check_key, chosen_keys
+from checkpointkit.records import (
+    Checkpoint,
+    CheckpointInfo,
+    Problem,
+    Recovery,
+    Report,
+    State,
+    StateSeal,
+)
 from checkpointkit.stores.base import Absent
 
 if TYPE_CHECKING:
@@ -50,19 +57,6 @@ _LONGEST_WAIT: Final = 0.1
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-@frozen
-class Checkpoint(Generic[T]):
-    """A value with what is known of the generation that it was read from or saved as.
-
-    Attributes:
-        value: The value.
-        info: What is known of the generation.
-    """
-
-    value: T
-    info: CheckpointInfo
 
 
 class CheckpointManager(Generic[T]):
@@ -375,7 +369,7 @@ class CheckpointManager(Generic[T]):
             TypeError: `keys` is one text and not several.
         """
         return records.verify(
-            self._store, _chosen(keys), check=self._check_readable, progress=progress
+            self._store, chosen_keys(keys), check=self._check_readable, progress=progress
         )
 
     def migrate(
@@ -401,7 +395,7 @@ class CheckpointManager(Generic[T]):
             StoreError: The store could not list its keys.
             TypeError: `keys` is one text and not several.
         """
-        chosen = _chosen(keys)
+        chosen = chosen_keys(keys)
         if chosen is None:
             chosen = self.list()
         changed = []
@@ -466,7 +460,7 @@ class CheckpointManager(Generic[T]):
             raise VersionTooNewError(
                 header.key, header.schema_version, schema.oldest, schema.version
             )
-        if header.schema_version == schema.version and _drifted(
+        if header.schema_version == schema.version and drifted(
             header.fingerprint, schema.fingerprint
         ):
             raise SchemaDriftError(
@@ -490,22 +484,10 @@ class CheckpointManager(Generic[T]):
         raise failure
 
 
-def _drifted(stored: str, own: str) -> bool:
-    """Compare fingerprints; those of another algorithm (`fp2:`) say nothing about this one."""
-    algorithm = own.partition(":")[0] + ":"
-    return stored != own and stored.startswith(algorithm)
-
-
 def _report(error: CheckpointError) -> None:
     """Log corruption: whoever handles the error may not say so, and an operator has to know."""
     if isinstance(error, CorruptCheckpointError):
         _log.warning("%s", error)
-
-
-def _chosen(keys: Iterable[str] | None) -> tuple[str, ...] | None:
-    if isinstance(keys, str):
-        raise TypeError("keys is an iterable of keys, not one key")
-    return None if keys is None else tuple(check_key(key) for key in keys)
 
 
 def _check_generation(generation: object) -> None:

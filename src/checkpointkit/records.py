@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from attrs import evolve, frozen
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from checkpointkit.stores.base import Entry, Store
 
+T = TypeVar("T")
+
 _log: Final = logging.getLogger("checkpointkit")
 _UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -66,6 +68,19 @@ class CheckpointInfo:
     size: int
     digest: str
     problem: str | None = None
+
+
+@frozen
+class Checkpoint(Generic[T]):
+    """A value with what is known of the generation that it was read from or saved as.
+
+    Attributes:
+        value: The value.
+        info: What is known of the generation.
+    """
+
+    value: T
+    info: CheckpointInfo
 
 
 @frozen
