@@ -19,6 +19,7 @@ TEST_ENV := .venv
 DEMO_ENV := .venv-demo
 CHECK_ENV := .venv-check
 WHEEL_ENV := .venv-wheel
+BENCH_ENV := .venv-bench
 DOCS_ENV := .venv-docs
 STAMP := .made-by-make
 SOURCES := $(shell find src -type f -name '*.py' -o -type f -name 'py.typed') README.md LICENSE
@@ -81,7 +82,7 @@ check: $(CHECK_ENV)/$(STAMP) ## lint, check types, imports, spelling and what wo
 # Away from src, so that only the wheel can be imported.
 test-wheel: python ## run the tests against the built wheel and the lowest allowed dependencies
 	rm -rf build/wheel && mkdir -p build/wheel
-	cp -R tests examples docs README.md pyproject.toml LICENSE CHANGELOG.md CONTRIBUTING.md \
+	cp -R tests benchmarks examples docs README.md pyproject.toml LICENSE CHANGELOG.md CONTRIBUTING.md \
 		SECURITY.md typing_tests build/wheel
 	@$(call make_env,$(WHEEL_ENV),--group test,25.1)
 	$(call install,$(WHEEL_ENV),dist/*.whl $(LOWEST))
@@ -91,11 +92,12 @@ docs: $(DOCS_ENV)/$(STAMP) ## build the documentation into build/docs; a warning
 	@$(DOCS_ENV)/bin/python -m sphinx -E -n -W --keep-going -q -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
-bench: $(TEST_ENV)/$(STAMP) ## measure saves, reads and imports against bare system calls
-	@$(TEST_ENV)/bin/python benchmarks/bars.py
+bench: $(BENCH_ENV)/$(STAMP) ## measure against bare system calls, and against others
+	@$(BENCH_ENV)/bin/python benchmarks/bars.py
+	@$(BENCH_ENV)/bin/python -m benchmarks --quick
 
 clean: ## remove the environments and whatever builds and tests left
-	rm -rf $(TEST_ENV) $(DEMO_ENV) $(CHECK_ENV) $(WHEEL_ENV) $(DOCS_ENV) build dist htmlcov .coverage .coverage.* \
+	rm -rf $(TEST_ENV) $(DEMO_ENV) $(CHECK_ENV) $(WHEEL_ENV) $(BENCH_ENV) $(DOCS_ENV) build dist htmlcov .coverage .coverage.* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -type d -name __pycache__ -prune -exec rm -rf {} +
 
@@ -123,4 +125,9 @@ $(CHECK_ENV)/$(STAMP): pyproject.toml Makefile | python
 $(DOCS_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(DOCS_ENV) (what builds the documentation)"
 	@$(call make_env,$(DOCS_ENV),--editable . --group docs,25.1)
+	@touch $@
+
+$(BENCH_ENV)/$(STAMP): pyproject.toml Makefile | python
+	@echo "making $(BENCH_ENV) (what it is measured against)"
+	@$(call make_env,$(BENCH_ENV),--editable . --group bench,25.1)
 	@touch $@

@@ -1,0 +1,1 @@
+"""`python -m benchmarks` measures against peers, `python benchmarks/bars.py` against the bars."""
