@@ -202,6 +202,8 @@ class Store(Protocol):
 
         Raises:
             ConflictError: The newest generation is not the expected one.
+            CorruptCheckpointError: Something is expected of a damaged checkpoint whose number
+                cannot be read; a guess must not win.
         """
         ...
 

@@ -74,6 +74,7 @@ class StripeLock:
         self._timeout = timeout
         self._fd = -1
         self._owner = 0
+        self._found: tuple[int, int] | None = None
 
     def __enter__(self) -> Self:
         _guard_forks()
@@ -160,6 +161,7 @@ class StripeLock:
         """
         high_water, offset = self._read()
         slot = encode_slot(self.stripe, max(generation, high_water))
+        self._found = None
         try:
             self._write(slot, offset)
             self._disk.sync(self._fd)
@@ -178,6 +180,9 @@ class StripeLock:
         )
 
     def _read(self) -> tuple[int, int]:
+        """Read the file once for all keys of a batch: while the lock is held, nobody writes it."""
+        if self._found is not None:
+            return self._found
         try:
             data = self._disk.system.pread(self._fd, HIGH_WATER_SIZE, 0)
         except OSError as error:
@@ -185,4 +190,5 @@ class StripeLock:
         found = decode_high_water(self.stripe, data)
         if found is None:
             raise StoreError(self._key, "read the high-water", self._lost("is damaged"))
+        self._found = found
         return found

@@ -15,19 +15,20 @@ from checkpointkit.stores.files.layout import MAX_GENERATION, temporary_name
 from checkpointkit.stores.files.steps import FirstSave, NextSave, Save
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from checkpointkit.stores.files.locks import StripeLock
     from checkpointkit.stores.files.steps import Source
 
 _SYNC_THREADS: Final = 8
 
 Step = Literal["write", "sync", "publish", "confirm"]
-_STEPS: Final[tuple[tuple[Step, bool], ...]] = (
-    ("write", False),
+_AFTER_WRITE: Final[tuple[tuple[Step, bool], ...]] = (
     ("sync", True),
     ("publish", False),
     ("confirm", True),
 )
-"""The steps, and whether the saves of a batch may take them side by side."""
+"""The later steps, and whether the saves of a batch may take them side by side."""
 
 
 def prepare(
@@ -89,29 +90,37 @@ def _seal(disk: Disk, key: str, seal: Seal, number: int, previous: bytes | Damag
     return data
 
 
-def carry_out(disk: Disk, saves: list[Save], history: int) -> dict[str, StoreError]:
-    """Take all saves through the four steps.
+def carry_out(
+    disk: Disk, prepared: Iterable[Save], history: int, *, several: bool = False
+) -> tuple[list[Save], dict[str, StoreError]]:
+    """Take saves through the four steps.
 
     Args:
         disk: The store.
-        saves: One for each key; all their locks are held. They are closed when this returns.
+        prepared: One for each key; all their locks are held. Each is written before the next one
+            is asked for, so that the disk is at work while that one is prepared.
         history: How many older generations to keep.
+        several: Whether more than one is to be expected.
 
     Returns:
-        The errors of those that failed, by key: `OutcomeUnknownError` where readers see the new
-        state already. The others are acknowledged.
+        The saves, closed by now; and the errors of those that failed, by key:
+        `OutcomeUnknownError` where readers see the new state already. The others are acknowledged.
     """
+    saves: list[Save] = []
     errors: dict[str, StoreError] = {}
     try:
-        for step, parallel in _STEPS:
+        for save in prepared:
+            saves.append(save)
+            _attempt(save, "write", errors)
+            if several and save.key not in errors:
+                save.start_sync()
+        for step, parallel in _AFTER_WRITE:
             alive = [save for save in saves if save.key not in errors]
             if parallel and len(alive) > 1:
                 _in_parallel(alive, step, errors)
             else:
                 for save in alive:
                     _attempt(save, step, errors)
-                    if step == "write" and len(alive) > 1 and save.key not in errors:
-                        save.start_sync()
             if step == "publish":
                 _sync_root(disk, alive, errors)
         for save in saves:
@@ -119,10 +128,8 @@ def carry_out(disk: Disk, saves: list[Save], history: int) -> dict[str, StoreErr
                 save.prune(history)
     finally:
         for save in saves:
-            if not save.published:
-                save.abandon()
-            save.close()
-    return errors
+            save.end()
+    return saves, errors
 
 
 def _attempt(save: Save, step: Step, errors: dict[str, StoreError]) -> None:

@@ -106,6 +106,12 @@ class Save(ABC):
     def prune(self, history: int) -> None:
         """Delete the generations that nobody wants to keep; the save is acknowledged by now."""
 
+    def end(self) -> None:
+        """Take back what an unpublished save has left, and close what is open."""
+        if not self.published:
+            self.abandon()
+        self.close()
+
     def abandon(self) -> None:
         """Take back what an unpublished save has left."""
         self._discard(self._temporary)

@@ -43,7 +43,7 @@ from checkpointkit.stores.files.system import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from checkpointkit.stores.files.steps import Save, Source
@@ -320,7 +320,7 @@ class FileStore:
         self, lock: StripeLock, key: str, seal: Seal, expected: Expected, source: Source
     ) -> Entry:
         save = prepare(self._disk, lock, key, seal, expected, source)
-        errors = carry_out(self._disk, [save], self._history)
+        _, errors = carry_out(self._disk, [save], self._history)
         if errors:
             raise errors[key]
         return save.entry
@@ -338,18 +338,16 @@ class FileStore:
                 stripe: locks.enter_context(self._lock(None, stripe))
                 for stripe in sorted({stripe_of(key) for key in batch})  # ascending: no deadlock
             }
-            saves: list[Save] = []
-            try:
+
+            def prepared() -> Iterator[Save]:
                 for index, (key, seal) in enumerate(batch.items()):
                     lock = held[stripe_of(key)]
                     try:
-                        saves.append(prepare(disk, lock, key, seal, None, disk.create, index))
+                        yield prepare(disk, lock, key, seal, None, disk.create, index)
                     except CheckpointError as error:
                         failed[key] = error
-            except BaseException:
-                for save in saves:
-                    save.close()
-                raise
-            errors = carry_out(self._disk, saves, self._history)
+
+            several = len(batch) > 1
+            saves, errors = carry_out(disk, prepared(), self._history, several=several)
             failed.update(errors)
             saved.update({save.key: save.entry for save in saves if save.key not in errors})
