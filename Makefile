@@ -22,6 +22,8 @@ WHEEL_ENV := .venv-wheel
 BENCH_ENV := .venv-bench
 DOCS_ENV := .venv-docs
 STAMP := .made-by-make
+ARGS := --quick
+COVERAGE := --cov --cov-report=term
 SOURCES := $(shell find src -type f -name '*.py' -o -type f -name 'py.typed') README.md LICENSE
 
 # $(call make_env,DIRECTORY,WHAT TO INSTALL,PIP'S LOWEST VERSION)
@@ -60,7 +62,7 @@ demo: $(DEMO_ENV)/$(STAMP) ## play a node agent through kills, upgrades, rot and
 	@$(DEMO_ENV)/bin/checkpointkit demo
 
 test: $(TEST_ENV)/$(STAMP) ## run every test; each branch of src has to be covered
-	@$(TEST_ENV)/bin/python -m pytest --cov --cov-report=term
+	@$(TEST_ENV)/bin/python -m pytest $(COVERAGE)
 
 # The types are verified as a user sees them: in what is installed from the wheel, away from src.
 check: $(CHECK_ENV)/$(STAMP) ## lint, check types, imports, spelling and what would be published
@@ -94,7 +96,7 @@ docs: $(DOCS_ENV)/$(STAMP) ## build the documentation into build/docs; a warning
 
 bench: $(BENCH_ENV)/$(STAMP) ## measure against bare system calls, and against others
 	@$(BENCH_ENV)/bin/python benchmarks/bars.py
-	@$(BENCH_ENV)/bin/python -m benchmarks --quick
+	@$(BENCH_ENV)/bin/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments and whatever builds and tests left
 	rm -rf $(TEST_ENV) $(DEMO_ENV) $(CHECK_ENV) $(WHEEL_ENV) $(BENCH_ENV) $(DOCS_ENV) build dist htmlcov .coverage .coverage.* \
@@ -114,17 +116,17 @@ $(DEMO_ENV)/$(STAMP): pyproject.toml Makefile $(SOURCES) | python
 
 $(TEST_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(TEST_ENV) (checkpointkit, editable, and what its tests need)"
-	@$(call make_env,$(TEST_ENV),--editable . --group test,25.1)
+	@$(call make_env,$(TEST_ENV),--editable '.[testing]' --group test,25.1)
 	@touch $@
 
 $(CHECK_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(CHECK_ENV) (what checks the code)"
-	@$(call make_env,$(CHECK_ENV),. --group check,25.1)
+	@$(call make_env,$(CHECK_ENV),'.[testing]' --group check,25.1)
 	@touch $@
 
 $(DOCS_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(DOCS_ENV) (what builds the documentation)"
-	@$(call make_env,$(DOCS_ENV),--editable . --group docs,25.1)
+	@$(call make_env,$(DOCS_ENV),--editable '.[testing]' --group docs,25.1)
 	@touch $@
 
 $(BENCH_ENV)/$(STAMP): pyproject.toml Makefile | python

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 _HEAD = """\
 # Benchmarks
 
-```{{image}} benchmarks.svg
-:alt: Medians of each operation, a bar for each contender
-```
+![Medians of each operation, a bar for each contender](benchmarks.svg)
 
 This page is written by `make bench ARGS="--docs docs"`. Its figures are those of one machine and
 one disk ({runs}). On another disk they are others, and so are their ratios: most of a durable

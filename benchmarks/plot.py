@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = 2
 _PANEL: Final = 470
-_LABELS: Final = 150
-_VALUES: Final = 110
+_LABELS: Final = 166
+_VALUES: Final = 100
 _ROW: Final = 19
 _TOP: Final = 64
 _COLOURS: Final = {BARE: "#5b6470", FULL: "#0b6e4f"}

@@ -172,7 +172,7 @@ class Run:
                     batch = {f"node-{n:05d}": states.next() for n in range(self._plan.many)}
                     cell = Cell("1 KiB", self._plan.many, attempt or "")
                     wanted = cell if attempt and number >= 0 else None
-                    self._round(wanted, stores, "save_many", (batch,), times=found)
+                    self._round(wanted, stores, "save_many", (batch,), times=found, settle=True)
             shutil.rmtree(path)
         for cell, taken in found.items():
             each = {
@@ -194,14 +194,21 @@ class Run:
         *,
         calls: int = 1,
         times: Times | None = None,
+        settle: bool = False,
     ) -> None:
-        """Let each store do one thing, in an order drawn by lot."""
+        """Let each store do one thing, in an order drawn by lot.
+
+        With `settle`, each begins on a disk that has nothing left to write: otherwise who comes
+        after a contender without syncs writes a thousand files for it.
+        """
         times = self._times if times is None else times
         taken: dict[str, float] = {}
         gc.collect()
         gc.disable()
         for store in self._random.sample(stores, len(stores)):
             call = getattr(store, method)
+            if settle:
+                os.sync()
             if calls > 1:
                 call(*arguments)
             start = time.perf_counter()

@@ -55,6 +55,9 @@ nitpick_ignore_regex = [
     ("py:.*", r"(os\.)?PathLike"),
     ("py:.*", r"(types\.)?(MappingProxyType|TracebackType)"),
     ("py:.*", r"(enum\.)?Enum"),
+    ("py:.*", r"(collections\.)?Counter"),
+    # Hypothesis' own.
+    ("py:.*", r"(hypothesis\.)?settings"),
     # Type variables.
     ("py:.*", r"(checkpointkit\.\w+\.)?[DT]"),
     # For tests of the file store itself.
@@ -87,7 +90,12 @@ def public_name(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> 
     name = node.get("reftarget", "").rpartition(".")[2]
     if node.get("refdomain") != "py":
         return None
-    for target in (f"checkpointkit.{name}", f"checkpointkit.stores.base.{name}"):
+    for target in (
+        f"checkpointkit.{name}",
+        f"checkpointkit.stores.base.{name}",
+        f"checkpointkit.testing.{name}",
+        f"checkpointkit.testing.faults.{name}",
+    ):
         found = env.domains["py"].objects.get(target)
         if found:
             return make_refnode(

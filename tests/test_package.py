@@ -60,8 +60,13 @@ def test_the_metadata_is_what_the_project_promises(wheel: zipfile.ZipFile) -> No
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata.get_all("License-File") == ["LICENSE"]
     assert metadata["Requires-Python"] == ">=3.11"
-    required = {re.split(r"[<>=!~; ]", text)[0] for text in metadata.get_all("Requires-Dist", [])}
-    assert required == {"attrs", "cattrs", "filelock"}
+    required: dict[str, set[str]] = {}
+    for text in metadata.get_all("Requires-Dist", []):
+        name, _, marker = text.partition(";")
+        extra = re.fullmatch(r" *extra == '(\w+)'", marker)
+        wanted = required.setdefault(extra[1] if extra else "", set())
+        wanted.add(re.split(r"[<>=!~ ]", name)[0])
+    assert required == {"": {"attrs", "cattrs", "filelock"}, "testing": {"hypothesis", "pytest"}}
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
     assert (ROOT / "README.md").read_text(encoding="utf-8") == metadata.get_payload()
 

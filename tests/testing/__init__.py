@@ -1,0 +1,1 @@
+"""Tests of `checkpointkit.testing` and of the pytest plugin."""
