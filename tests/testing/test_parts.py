@@ -34,8 +34,16 @@ class TestMemoryStore(StoreTests):
     def open_store(self):
         return lambda name, max_bytes: MemoryStore(max_bytes=max_bytes)
 
+    @pytest.fixture
+    def slow_to_end(self):
+        yield
+        time.sleep(0.2)
+
     def test_that_hangs(self, store):
         time.sleep(0.2)
+
+    def test_that_leaves_slowly(self, slow_to_end):
+        pass
 """
 QUIET = ("-p", "no:cacheprovider", "-W", "error")
 
@@ -58,7 +66,9 @@ def test_a_test_that_hangs_is_ended(pytester: pytest.Pytester) -> None:
     assert (signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)) == before
 
 
-def test_a_timer_that_runs_out_between_tests_hits_nobody() -> None:
+def test_a_timer_that_runs_out_between_tests_hits_nobody(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=MEMORY)
+    pytester.runpytest_inprocess(*QUIET, "-k", "leaves_slowly").assert_outcomes(passed=1)
     here = sys._getframe()
     assert is_within(here.f_code, here)
     assert not is_within(can_time.__code__, here)

@@ -26,6 +26,7 @@ _RETRY: Final = frozenset(
     {
         errno.EAGAIN,
         errno.EBUSY,
+        errno.EINTR,
         errno.EMFILE,
         errno.ENFILE,
         errno.ENOMEM,
@@ -111,7 +112,10 @@ class Disk:
         """Write all of `data`, however little each call takes."""
         written = self.system.write(fd, data)
         while written < len(data):
-            written += self.system.write(fd, memoryview(data)[written:])
+            more = self.system.write(fd, memoryview(data)[written:])
+            if not more:  # to go on would be to go on for ever
+                raise OSError(errno.ENOSPC, "the file takes no more bytes")
+            written += more
 
     def open(self, directory: int, name: str) -> tuple[int, os.stat_result] | Damaged:
         """Open a regular file for reading, no link followed; its descriptor and status.
@@ -166,6 +170,16 @@ class Disk:
         data = self.system.read(fd, size)
         while len(data) < size:  # a short read; at the end of the file the rest is missing
             more = self.system.read(fd, size - len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def read_start(self, fd: int, size: int) -> bytes:
+        """Return the first `size` bytes of an open file, or all that it has."""
+        data = self.system.pread(fd, size, 0)
+        while len(data) < size:
+            more = self.system.pread(fd, size - len(data), len(data))
             if not more:
                 break
             data += more

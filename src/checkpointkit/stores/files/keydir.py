@@ -99,9 +99,10 @@ def survey(disk: Disk, directory: int, key: str, *, whole: bool) -> KeyState:
             return KeyState(
                 numbers[-1], tuple(numbers), (), current, status, linked=True, known=True
             )
-        header = _header(disk, fd, key, current, whole=whole)
+        start = current if whole else _start(disk, fd, status)
     finally:
         disk.system.close(fd)
+    header = _header(key, start)
     return _unusual(disk, directory, key, numbers, current, status, header, whole=whole)
 
 
@@ -163,12 +164,18 @@ def _holds(current: bytes, generation: int) -> bool:
     )
 
 
-def _header(disk: Disk, fd: int, key: str, current: bytes, *, whole: bool) -> Header | None:
+def _start(disk: Disk, fd: int, status: os.stat_result) -> bytes:
     try:
-        start = current if whole else disk.system.pread(fd, HEADER_LIMIT, 0)
+        return disk.read_start(fd, min(HEADER_LIMIT, status.st_size))
+    except OSError:
+        return b""  # whoever reads the bytes finds the same, and says so
+
+
+def _header(key: str, start: bytes) -> Header | None:
+    try:
         return open_header(start, key)[0]
-    except (CorruptCheckpointError, EnvelopeVersionError, OSError):
-        return None  # whoever reads the bytes finds the same, and says so
+    except (CorruptCheckpointError, EnvelopeVersionError):
+        return None  # likewise
 
 
 def _inode(disk: Disk, directory: int, name: object) -> int | None:

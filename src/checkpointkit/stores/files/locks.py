@@ -184,7 +184,7 @@ class StripeLock:
         if self._found is not None:
             return self._found
         try:
-            data = self._disk.system.pread(self._fd, HIGH_WATER_SIZE, 0)
+            data = self._disk.read_start(self._fd, HIGH_WATER_SIZE)
         except OSError as error:
             raise store_error(self._key, "read the high-water", error) from error
         found = decode_high_water(self.stripe, data)

@@ -212,9 +212,13 @@ def _make_stripe(disk: Disk, stripe: int) -> None:
         fd = disk.system.open(name, OPEN_TO_WRITE, dir_fd=disk.root)
     else:
         disk.discard(name)
-        fd = disk.create(name, new_high_water(stripe))
+        fd, present = disk.create(name, new_high_water(stripe)), b""
     try:
-        disk.sync(fd)  # the kept one, too: its writer may have been killed before
+        # The kept one, too: its writer may have been killed before the sync. Or that sync has
+        # failed: then the kernel takes the page for clean until it is written again.
+        if present:
+            disk.write(fd, present)
+        disk.sync(fd)
     finally:
         disk.system.close(fd)
 

@@ -266,7 +266,10 @@ class FileStore:
     def close(self) -> None:
         """See `Store.close`; not while another thread is in one of the methods."""
         self._is_open = False
-        self._give_back()
+        try:
+            self._give_back()
+        except OSError as error:  # the descriptor is given back all the same
+            _log.warning("%s: the directory was not closed: %s", self._disk.path, error)
 
     def __enter__(self) -> Self:
         return self
