@@ -3,192 +3,52 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from attrs import frozen
 
 from checkpointkit.errors import (
     CheckpointError,
     CheckpointNotFoundError,
-    CorruptCheckpointError,
     OutcomeUnknownError,
     StoreError,
-    StoreUnavailableError,
 )
 from checkpointkit.records import recover
 from checkpointkit.stores.base import BatchResult
-from checkpointkit.stores.files.layout import EVIDENCE_KEPT
+from checkpointkit.stores.files.layout import stripe_of
 from checkpointkit.stores.files.store import FileStore
-from tests.support.calls import Faulty, Watched
+from checkpointkit.testing.calls import FailingCalls, RecordedCalls
+from tests.support.calls import (
+    ERRORS,
+    SCENARIOS,
+    Bench,
+    Scenario,
+    check_error,
+    descriptors,
+    recovering,
+    set_aside,
+    settle,
+    shown,
+)
 from tests.support.states import NOW, generations, number_of, sealed, temporaries, tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-ERRORS = [errno.EIO, errno.ENOSPC, errno.EACCES, errno.EMFILE]
-PASSING = {errno.EMFILE}
-
 
 @pytest.fixture(autouse=True)
 def _settled() -> None:
-    """Close the stores that other tests have dropped now, not while descriptors are counted."""
-    gc.collect()
-
-
-def descriptors() -> set[str]:
-    """What this process has open."""
-    with os.scandir("/dev/fd") as found:
-        names = [entry.name for entry in found]
-    return {name for name in names if _is_open(int(name))}
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
-
-
-def rot(directory: Path, key: str) -> None:
-    """Damage the newest state of a key."""
-    path = directory / key / "current"
-    data = bytearray(path.read_bytes())
-    data[-2] ^= 1
-    path.write_bytes(data)
-
-
-def shown(store: FileStore, key: str) -> int | str:
-    """What a key shows: its number, or why there is none."""
-    try:
-        return number_of(store, key)
-    except CheckpointNotFoundError:
-        return "absent"
-    except CorruptCheckpointError:
-        return "damaged"
-
-
-def unlink_newest(directory: Path, key: str) -> None:
-    """Take the number of the newest state away, as a power cut may."""
-    (directory / key / "2").unlink()
-
-
-def add_unacknowledged(directory: Path, key: str) -> None:
-    """Leave what a save leaves that is killed before it replaces `current`."""
-    (directory / key / "3").write_bytes(b"cut off")
-
-
-@frozen
-class Scenario:
-    """A call, what is there before it, and what the key shows before and after.
-
-    Attributes:
-        saves: How many states are saved before.
-        act: The call, for a store and its key.
-        after: What the key shows when it has succeeded.
-        prepare: Done to the files before.
-        history: The option of the store.
-    """
-
-    saves: int
-    act: Callable[[FileStore, str], object]
-    after: int | str
-    prepare: Callable[[Path, str], None] | None = None
-    history: int = 1
-
-
-def save(store: FileStore, key: str) -> object:
-    return store.write(key, sealed(key, 50))
+    settle()
 
 
 def save_many(store: FileStore, key: str) -> object:
-    """Save a present key and an absent one; raise the error of the first."""
-    result = store.write_many({key: sealed(key, 50), f"{key}-new": sealed(f"{key}-new", 50)})
-    assert sorted([*result.saved, *result.failed]) == sorted([key, f"{key}-new"])
-    absent = shown(store, f"{key}-new")
-    error = result.failed.get(f"{key}-new")
-    if isinstance(error, OutcomeUnknownError) or f"{key}-new" in result.saved:
-        assert absent in (50, "unreadable")
-    for failure in result.failed.values():
-        assert isinstance(failure, StoreError)
-    if key in result.failed:
-        raise result.failed[key]
+    """Save a present key and an absent one."""
+    result = store.write_many({each: sealed(each, 50) for each in (key, f"{key}-new")})
+    assert result.failed == {}
     return result
-
-
-def set_aside(store: FileStore, key: str) -> object:
-    return store.set_aside(key, store.history(key)[0].revision)
-
-
-def recovering(store: FileStore, key: str) -> object:
-    return recover(store, key, NOW)
-
-
-SCENARIOS = {
-    "first save": Scenario(0, save, 50),
-    "next save": Scenario(2, save, 50),
-    "second save": Scenario(1, save, 50),
-    "save that prunes all": Scenario(3, save, 50, history=0),
-    "save after a lost number": Scenario(2, save, 50, unlink_newest),
-    "save after a cut-off one": Scenario(2, save, 50, add_unacknowledged),
-    "remove": Scenario(2, lambda store, key: store.remove(key), "absent"),
-    "remove of nothing": Scenario(0, lambda store, key: store.remove(key), "absent"),
-    "remove of a damaged one": Scenario(2, lambda store, key: store.remove(key), "absent", rot),
-    "set aside": Scenario(2, set_aside, "damaged", rot),
-    "recover": Scenario(2, recovering, 0, rot),
-}
-
-
-class Bench:
-    """One store on which one call after the other is broken, each on a key of its own."""
-
-    def __init__(self, directory: Path, **options: Any) -> None:
-        self.directory = directory / "store"
-        self.calls = Faulty(self.directory)
-        self.options = options
-        self.store = FileStore(self.directory, system=self.calls, lock_timeout=0.2, **options)
-        self.runs = 0
-
-    def ready(self, scenario: Scenario) -> str:
-        """Make a key that the scenario begins with."""
-        self.calls.heal()
-        self.runs += 1
-        key = f"a{self.runs}"
-        for n in range(scenario.saves):
-            self.store.write(key, sealed(key, n))
-        if scenario.prepare is not None:
-            scenario.prepare(self.directory, key)
-        return key
-
-    def close(self) -> None:
-        """Close the store."""
-        self.calls.heal()
-        self.store.close()
-
-    def length(self, scenario: Scenario) -> int:
-        """How many system calls the scenario makes, at most."""
-        for _ in range(EVIDENCE_KEPT if scenario.act in (set_aside, recovering) else 0):
-            scenario.act(self.store, self.ready(scenario))  # from here on it prunes the evidence
-        key = self.ready(scenario)
-        self.calls.forget()
-        scenario.act(self.store, key)
-        length = len(self.calls.attempts)
-        assert shown(self.store, key) == scenario.after
-        return length
-
-    def healed(self, key: str) -> None:
-        """See that a store on a healed disk goes on."""
-        self.calls.heal()
-        if shown(self.store, key) == "damaged":
-            recover(self.store, key, NOW)
-        entry = self.store.write(key, sealed(key, 99))
-        assert number_of(self.store, key) == 99
-        assert generations(self.store, key)[0] == entry.generation
 
 
 @pytest.fixture
@@ -198,29 +58,19 @@ def bench(quick: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     made.close()
 
 
-def check_error(error: CheckpointError, number: int, *, once: bool) -> None:
-    """See that an error is the documented one, and has its cause."""
-    assert isinstance(error, StoreError)
-    assert isinstance(error.__cause__, OSError)
-    if once:
-        assert error.__cause__.errno == number
-        if not isinstance(error, OutcomeUnknownError):
-            assert isinstance(error, StoreUnavailableError) is (number in PASSING)
-
-
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_failing_call_changes_nothing_or_says_that_it_may_have(
     quick: Path, request: pytest.FixtureRequest, name: str, for_ever: bool
 ) -> None:
     scenario = SCENARIOS[name]
-    bench = Bench(quick, history=scenario.history)
+    bench = Bench(quick, **scenario.options())
     request.addfinalizer(bench.close)
     length = bench.length(scenario)
     unknown = failures = 0
     before = descriptors()
     for at in range(length):
-        for number in ERRORS if at % 3 == 0 or not for_ever else ERRORS[:1]:
+        for number in {errno.EIO, ERRORS[at % len(ERRORS)]} if for_ever else ERRORS:
             key = bench.ready(scenario)
             old, history = shown(bench.store, key), generations(bench.store, key)
             bench.calls.break_at(at, number, for_ever=for_ever)
@@ -248,12 +98,14 @@ def test_a_failing_call_changes_nothing_or_says_that_it_may_have(
                 failures += 1
                 unknown += isinstance(error, OutcomeUnknownError)
             assert descriptors() == before, where
+            assert "close ?" not in bench.calls.attempts, f"closed twice: {where}"
             cleaning = ".gone" in failed[0] or isinstance(error, OutcomeUnknownError)
             if not for_ever and not cleaning and not failed[0].startswith(("unlink", "rmdir")):
                 assert temporaries(bench.directory) == [], where
-            bench.healed(key)
-            FileStore(bench.directory).close()
-            assert temporaries(bench.directory) == [], where
+            bench.healed(key, max(history, default=0))
+            if temporaries(bench.directory):
+                FileStore(bench.directory).close()
+                assert temporaries(bench.directory) == [], where
     assert failures > length / 2
     assert unknown or name in ("set aside", "remove of nothing") or for_ever
 
@@ -267,7 +119,7 @@ def test_a_failing_call_in_a_batch_fails_the_keys_that_it_concerns(
     before = descriptors()
     failures = 0
     for at in range(length):
-        for number in ERRORS[:2]:
+        for number in {errno.EIO, ERRORS[at % len(ERRORS)]}:
             key = bench.ready(scenario)
             bench.calls.break_at(at, number, for_ever=for_ever)
             keys = [key, f"{key}-new"]
@@ -304,7 +156,7 @@ def test_a_failing_call_in_a_batch_fails_the_keys_that_it_concerns(
 def test_an_interrupt_at_any_call_leaves_the_old_state_or_the_new_one_and_no_lock(
     quick: Path, request: pytest.FixtureRequest, name: str
 ) -> None:
-    class Interrupting(Faulty):
+    class Interrupting(FailingCalls):
         def before(self, name: str, event: str) -> None:
             try:
                 super().before(name, event)
@@ -314,11 +166,8 @@ def test_an_interrupt_at_any_call_leaves_the_old_state_or_the_new_one_and_no_loc
     scenario = SCENARIOS.get(name) or Scenario(
         2, lambda store, key: store.write_many({key: sealed(key, 50)}), 50
     )
-    bench = Bench(quick, history=scenario.history)
-    bench.store.close()
+    bench = Bench(quick, Interrupting(quick / "store"), **scenario.options())
     request.addfinalizer(bench.close)
-    bench.calls = Interrupting(bench.directory)
-    bench.store = FileStore(bench.directory, system=bench.calls, lock_timeout=0.2)
     length = bench.length(scenario)
     before = descriptors()
     interrupts = 0
@@ -347,6 +196,8 @@ READS: dict[str, Callable[[FileStore], object]] = {
     "start": lambda store: store.read("a", limit=9),
     "keys": lambda store: store.keys(),
     "history": lambda store: store.history("a"),
+    "read of what lost its number": lambda store: store.read("b", 5),
+    "history of what lost its number": lambda store: store.history("b"),
     "read of nothing": lambda store: [store.keys(), suppress_absence(store)],
 }
 
@@ -363,6 +214,13 @@ def test_a_failing_call_never_makes_a_reader_wrong(bench: Bench, name: str, for_
     read = READS[name]
     for n in range(2):
         bench.store.write("a", sealed("a", n))
+        bench.store.write("b", sealed("b", n))
+    other = next(f"c{n}" for n in range(9999) if stripe_of(f"c{n}") == stripe_of("b"))
+    for n in range(4):
+        bench.store.write(other, sealed(other, n))
+    bench.store.remove(other)
+    assert bench.store.write("b", sealed("b", 2)).generation == 5
+    (bench.directory / "b" / "5").unlink()  # now its number is in its header alone
     right = read(bench.store)
     bench.calls.forget()
     read(bench.store)
@@ -391,12 +249,12 @@ def test_a_failing_call_while_a_store_is_opened_is_a_store_error(quick: Path, nu
     directory = quick / "store"
     with FileStore(directory) as store:
         store.write("a", sealed("a", 1))
-    watched = Watched(directory)
+    watched = RecordedCalls(directory)
     FileStore(directory, system=watched).close()
     before = descriptors()
     failures = 0
     for at in range(len(watched.attempts)):
-        calls = Faulty(directory)
+        calls = FailingCalls(directory)
         calls.break_at(at, number, for_ever=False)
         try:
             store = FileStore(directory, system=calls)
@@ -460,7 +318,7 @@ def test_evidence_that_cannot_be_deleted_fails_no_recovery(
 
 
 def test_a_high_water_that_is_written_in_part_stops_the_remove(quick: Path) -> None:
-    class Short(Watched):
+    class Short(RecordedCalls):
         """Writes at most 9 bytes where an offset is given."""
 
         def __init__(self, directory: Path) -> None:
@@ -516,7 +374,7 @@ def test_an_error_keeps_the_name_of_the_key_and_of_the_operation(bench: Bench) -
 
 
 def test_short_reads_and_writes_are_continued(quick: Path) -> None:
-    class Short(Watched):
+    class Short(RecordedCalls):
         """Moves a few bytes at a time."""
 
         def __init__(self, directory: Path) -> None:
@@ -537,7 +395,7 @@ def test_short_reads_and_writes_are_continued(quick: Path) -> None:
 def test_a_file_that_shrinks_while_it_is_read_is_damage_and_no_endless_loop(
     quick: Path,
 ) -> None:
-    class Shrinking(Watched):
+    class Shrinking(RecordedCalls):
         """Cuts the file off between its status and its bytes."""
 
         def before(self, name: str, event: str) -> None:
@@ -555,7 +413,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_damage_and_no_endless_loop(
 def test_an_unreadable_state_is_an_error_of_the_store_and_can_still_be_removed(
     quick: Path,
 ) -> None:
-    class BadSector(Watched):
+    class BadSector(RecordedCalls):
         """The newest state of `a` cannot be read."""
 
         def before(self, name: str, event: str) -> None:
@@ -582,7 +440,7 @@ def test_an_unreadable_state_is_an_error_of_the_store_and_can_still_be_removed(
 def test_an_older_generation_is_read_while_the_newest_cannot_be(quick: Path) -> None:
     directory = quick / "store"
 
-    class BadSector(Watched):
+    class BadSector(RecordedCalls):
         def before(self, name: str, event: str) -> None:
             if event in ("read a/current", "pread a/current"):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))

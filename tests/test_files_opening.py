@@ -25,7 +25,10 @@ from checkpointkit.errors import (
 from checkpointkit.stores.files.layout import decode_high_water, stripe_of
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.stores.files.system import require_posix
-from tests.support.calls import Deadly, Faulty, Hooked, Watched
+from checkpointkit.testing.calls import FailingCalls as Faulty
+from checkpointkit.testing.calls import KillingCalls as Deadly
+from checkpointkit.testing.calls import RecordedCalls as Watched
+from tests.support.calls import Hooked
 from tests.support.children import Child
 from tests.support.states import number_of, sealed, temporaries, tree
 

@@ -18,7 +18,11 @@ from checkpointkit.errors import (
 from checkpointkit.records import read_record, recover
 from checkpointkit.stores.files.layout import stripe_of
 from checkpointkit.stores.files.store import FileStore
-from tests.support.calls import CHANGES, Deadly, Faulty, Hooked, Watched
+from checkpointkit.testing.calls import CHANGES
+from checkpointkit.testing.calls import FailingCalls as Faulty
+from checkpointkit.testing.calls import KillingCalls as Deadly
+from checkpointkit.testing.calls import RecordedCalls as Watched
+from tests.support.calls import Hooked
 from tests.support.children import Child
 from tests.support.states import NOW, generations, number_of, raw, sealed, temporaries, tree
 
@@ -440,6 +444,20 @@ def test_a_reader_that_a_remove_overtakes_does_not_call_the_key_damaged(
             assert number_of(reader, "a", generation) == 1
         except CheckpointNotFoundError:
             assert generation == 2 or store.keys() == ()
+
+
+@pytest.mark.parametrize("before", ["open a/current", "listdir a", "fstat a/current", "close a"])
+def test_a_history_that_a_save_overtakes_is_the_old_one_or_the_new_one(
+    quick: Path, before: str
+) -> None:
+    directory = quick / "store"
+    calls = Hooked(directory)
+    reader = FileStore(directory, system=calls, history=0)
+    with FileStore(directory, history=0) as store:
+        store.write("a", sealed("a", 1))
+        calls.hooks[before] = lambda: store.write("a", sealed("a", 2))
+        assert generations(reader, "a") in ([1], [2])
+        assert calls.hooks == {}
 
 
 @pytest.mark.parametrize("before", ["open a", "open a/current", "listdir a", "fstat a/current"])

@@ -15,7 +15,7 @@ from checkpointkit.errors import CheckpointNotFoundError, StoreError
 from checkpointkit.records import recover, verify
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.stores.files.system import SystemCalls
-from tests.support.calls import Watched
+from checkpointkit.testing.calls import RecordedCalls as Watched
 from tests.support.children import Child
 from tests.support.disks import fill, free, on_small_ext4, on_small_tmpfs
 from tests.support.states import NOW, generations, number_of, sealed, temporaries, tree

@@ -22,7 +22,7 @@ from checkpointkit.stores.base import ABSENT
 from checkpointkit.stores.files.layout import stripe_of
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.stores.memory import MemoryStore
-from tests.support.calls import Watched
+from checkpointkit.testing.calls import RecordedCalls as Watched
 from tests.support.children import Child
 from tests.support.states import number_of, sealed, temporaries, tree
 

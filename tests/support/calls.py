@@ -1,170 +1,66 @@
-"""System calls of the file store that are recorded, that fail, and that kill."""
+"""System calls of the file store that fail in turn, and what is looked at afterwards."""
 
 from __future__ import annotations
 
 import errno
-import itertools
+import gc
 import os
-import signal
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from checkpointkit.stores.files.system import SystemCalls
+from attrs import frozen
+
+from checkpointkit.errors import (
+    CheckpointNotFoundError,
+    CorruptCheckpointError,
+    OutcomeUnknownError,
+    StoreError,
+    StoreUnavailableError,
+)
+from checkpointkit.manager import CheckpointManager
+from checkpointkit.records import recover, rollback
+from checkpointkit.schema import Schema
+from checkpointkit.stores.files.disk import FULL
+from checkpointkit.stores.files.layout import EVIDENCE_KEPT
+from checkpointkit.stores.files.store import FileStore
+from checkpointkit.testing.calls import FailingCalls, RecordedCalls
+from tests.support.states import NOW, generations, number_of, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-CHANGES: Final = frozenset(
-    {
-        "fsync",
-        "ftruncate",
-        "link",
-        "mkdir",
-        "pwrite",
-        "rename",
-        "rmdir",
-        "try_lock",
-        "unlink",
-        "unlock",
-        "write",
-    }
+    from checkpointkit.errors import CheckpointError
+    from checkpointkit.stores.base import Store
+
+ERRORS: Final = [
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EMFILE,
+    errno.EINTR,
+]
+PASSING: Final = {errno.EMFILE, errno.EINTR}
+
+
+@frozen
+class Number:
+    """What `sealed` saves."""
+
+    n: int
+    pad: str
+
+
+MIGRATED: Final = Schema(
+    Number,
+    kind="example.com/number",
+    version=2,
+    migrations={1: lambda payload: {**payload, "n": payload["n"] + 100}},
 )
-"""What changes a disk, makes a change durable, or keeps others from changing it."""
-CALLS: Final = CHANGES | {
-    "chmod",
-    "close",
-    "fchmod",
-    "fstat",
-    "fstatvfs",
-    "listdir",
-    "open",
-    "pread",
-    "read",
-    "stat",
-}
 
 
-class Watched(SystemCalls):
-    """Real system calls, each of them described first; paths are relative to the store.
-
-    Args:
-        directory: The store's directory.
-
-    Attributes:
-        attempts: All calls, in order.
-        events: Those that succeeded.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self.attempts: list[str] = []
-        self.events: list[str] = []
-        self._directory = directory
-        self._paths: dict[int, str] = {}
-        for name in CALLS:
-            setattr(self, name, partial(self._call, name, getattr(SystemCalls, name)))
-
-    def before(self, name: str, event: str) -> None:
-        """Do something ahead of a call, such as to raise."""
-
-    def _call(self, name: str, real: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        event = self._describe(name, arguments, options)
-        self.attempts.append(event)
-        result: Any = None
-        if name == "close":
-            real(*arguments)  # close(2) gives the descriptor back even if it reports an error
-            self.before(name, event)
-        else:
-            self.before(name, event)
-            result = real(*arguments, **options)
-        if name == "open":
-            self._paths[result] = self._path(arguments[0], options.get("dir_fd"))
-        self.events.append(event)
-        return result
-
-    def _describe(self, name: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> str:
-        if "src_dir_fd" in options:
-            source = self._path(arguments[0], options["src_dir_fd"])
-            target = self._path(arguments[1], options["dst_dir_fd"])
-            return f"{name} {source} -> {target}"
-        return f"{name} {self._path(arguments[0], options.get('dir_fd'))}"
-
-    def _path(self, path: str | int, directory: int | None) -> str:
-        if isinstance(path, int):
-            return self._paths.get(path, "?")
-        if directory is None:
-            return os.path.relpath(path, self._directory)
-        return os.path.normpath(os.path.join(self._paths.get(directory, "?"), path))
-
-    def changes(self) -> list[str]:
-        """Return the recorded events that change or sync something, and forget all of them."""
-        events = [event for event in self.events if event.partition(" ")[0] in CHANGES]
-        self.forget()
-        return events
-
-    def forget(self) -> None:
-        """Forget what was recorded."""
-        self.attempts.clear()
-        self.events.clear()
-
-
-class Faulty(Watched):
-    """Fails at one call, once or from then on.
-
-    Attributes:
-        at: Which call fails, counted from 0; None for none.
-        error: The errno.
-        for_ever: Whether each later call fails, too.
-        failed: The calls that have failed.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.failed: list[str] = []
-        self.heal()
-
-    def heal(self) -> None:
-        """Let every call succeed, and count from 0 again."""
-        self.at: int | None = None
-        self.error = errno.EIO
-        self.for_ever = False
-        self.count = itertools.count()
-
-    def break_at(self, at: int, error: int, *, for_ever: bool) -> None:
-        """Fail at call `at` from here on."""
-        self.heal()
-        self.failed.clear()
-        self.forget()
-        self.at, self.error, self.for_ever = at, error, for_ever
-
-    def before(self, name: str, event: str) -> None:
-        """Fail if it is time to."""
-        if self.at is None:
-            return
-        number = next(self.count)
-        if number == self.at or (self.for_ever and number > self.at):
-            self.failed.append(event)
-            raise OSError(self.error, os.strerror(self.error))
-
-
-class Deadly(Watched):
-    """Kills its own process ahead of one call.
-
-    Attributes:
-        left: How many calls to let pass; None for all of them.
-    """
-
-    left: int | None = None
-
-    def before(self, name: str, event: str) -> None:
-        """Die if it is time to."""
-        if self.left is not None:
-            if self.left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.left -= 1
-
-
-class Hooked(Watched):
+class Hooked(RecordedCalls):
     """Runs a function once, ahead of the first call that matches or after it.
 
     Attributes:
@@ -181,3 +77,210 @@ class Hooked(Watched):
             if event.startswith(start):
                 self.hooks.pop(start)()
                 return
+
+
+def descriptors() -> set[str]:
+    """Return what this process has open."""
+    with os.scandir("/dev/fd") as found:
+        names = [entry.name for entry in found]
+    return {name for name in names if _is_open(int(name))}
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def settle() -> None:
+    """Close the stores that other tests have dropped now, not while descriptors are counted."""
+    gc.collect()
+
+
+def shown(store: Store, key: str) -> int | str:
+    """Return what a key shows: its number, or why there is none."""
+    try:
+        return number_of(store, key)
+    except CheckpointNotFoundError:
+        return "absent"
+    except CorruptCheckpointError:
+        return "damaged"
+
+
+def check_error(error: CheckpointError, number: int, *, once: bool) -> None:
+    """See that an error is the documented one, and has its cause."""
+    assert isinstance(error, StoreError), error
+    assert isinstance(error.__cause__, OSError), error
+    if once:
+        same = FULL if number in FULL else {number}  # without a ballast, the reserve says ENOSPC
+        assert error.__cause__.errno in same, error
+        if not isinstance(error, OutcomeUnknownError):
+            assert isinstance(error, StoreUnavailableError) is (number in PASSING), error
+
+
+@frozen
+class Scenario:
+    """A call, what is there before it, and what the key shows before and after.
+
+    Attributes:
+        saves: How many states are saved before: the numbers 0, 1, …
+        act: The call, for a store and its key.
+        after: What the key shows when it has succeeded.
+        prepare: Done to the files before.
+        history: The option of the store.
+        reserve: The option of the store.
+    """
+
+    saves: int
+    act: Callable[[FileStore, str], object]
+    after: int | str
+    prepare: Callable[[Path, str], None] | None = None
+    history: int = 1
+    reserve: int = 0
+
+    def options(self) -> dict[str, Any]:
+        """Return the options of the store."""
+        return {"history": self.history, "reserve": self.reserve}
+
+
+def rot(directory: Path, key: str) -> None:
+    """Damage the newest state of a key."""
+    path = directory / key / "current"
+    data = bytearray(path.read_bytes())
+    data[-2] ^= 1
+    path.write_bytes(data)
+
+
+def highest(directory: Path, key: str) -> int:
+    """Return the highest number that stands in a key's directory."""
+    return max(int(name) for name in os.listdir(directory / key) if name.isdigit())
+
+
+def unlink_newest(directory: Path, key: str) -> None:
+    """Take the number of the newest state away, as a power cut may."""
+    (directory / key / str(highest(directory, key))).unlink()
+
+
+def add_unacknowledged(directory: Path, key: str) -> None:
+    """Leave what a save leaves that is killed before it replaces `current`."""
+    (directory / key / str(highest(directory, key) + 1)).write_bytes(b"cut off")
+
+
+def without_ballast(directory: Path, key: str) -> None:
+    """Take the ballast away, so that the save makes it anew."""
+    (directory / ".reserve" / "ballast").unlink()
+
+
+def save(store: FileStore, key: str) -> object:
+    return store.write(key, sealed(key, 50))
+
+
+def remove(store: FileStore, key: str) -> None:
+    store.remove(key)
+
+
+def set_aside(store: FileStore, key: str) -> object:
+    return store.set_aside(key, store.history(key)[0].revision)
+
+
+def recovering(store: FileStore, key: str) -> object:
+    return recover(store, key, NOW)
+
+
+def roll_back(store: FileStore, key: str) -> object:
+    return rollback(store, key, store.history(key)[-1].generation, NOW)
+
+
+def manager_of(store: FileStore) -> CheckpointManager[Number]:
+    return CheckpointManager(store, MIGRATED, clock=lambda: NOW)
+
+
+def migrate(store: FileStore, key: str) -> object:
+    """Save the state in the next schema version; raise what the report tells."""
+    report = manager_of(store).migrate([key])
+    for problem in report.problems:
+        raise problem.error
+    assert report.changed == (key,)
+    return report
+
+
+def update(store: FileStore, key: str) -> object:
+    return manager_of(store).update(key, lambda state: Number(state.n + 7, state.pad))
+
+
+SCENARIOS: Final = {
+    "first save": Scenario(0, save, 50),
+    "next save": Scenario(2, save, 50),
+    "second save": Scenario(1, save, 50),
+    "save that prunes all": Scenario(3, save, 50, history=0),
+    "save with a long history": Scenario(6, save, 50, history=3),
+    "save after a lost number": Scenario(2, save, 50, unlink_newest),
+    "save after a cut-off one": Scenario(2, save, 50, add_unacknowledged),
+    "save with a reserve": Scenario(2, save, 50, reserve=500),
+    "save that refills the reserve": Scenario(2, save, 50, without_ballast, reserve=500),
+    "remove": Scenario(2, remove, "absent"),
+    "remove of nothing": Scenario(0, remove, "absent"),
+    "remove after a lost number": Scenario(2, remove, "absent", unlink_newest),
+    "remove of a damaged one": Scenario(2, remove, "absent", rot),
+    "set aside": Scenario(2, set_aside, "damaged", rot),
+    "recover": Scenario(2, recovering, 0, rot),
+    "rollback": Scenario(3, roll_back, 0, history=2),
+    "migrate": Scenario(2, migrate, 101),
+    "update": Scenario(2, update, 108),
+}
+
+
+class Bench:
+    """One store on which one call after the other is broken, each on a key of its own."""
+
+    def __init__(self, directory: Path, calls: FailingCalls | None = None, **options: Any) -> None:
+        self.directory = directory / "store"
+        self.calls = FailingCalls(self.directory) if calls is None else calls
+        self.options = options
+        self.store = FileStore(self.directory, system=self.calls, lock_timeout=0.2, **options)
+        self.runs = 0
+
+    def ready(self, scenario: Scenario) -> str:
+        """Make a key that the scenario begins with."""
+        self.calls.heal()
+        self.runs += 1
+        key = f"a{self.runs}"
+        for n in range(scenario.saves):
+            self.store.write(key, sealed(key, n))
+        if scenario.prepare is not None:
+            scenario.prepare(self.directory, key)
+        return key
+
+    def close(self) -> None:
+        """Close the store."""
+        self.calls.heal()
+        self.store.close()
+
+    def attempts(self, scenario: Scenario) -> list[str]:
+        """Return the system calls that the scenario makes; there may be fewer another time."""
+        for _ in range(EVIDENCE_KEPT if scenario.act in (set_aside, recovering) else 0):
+            scenario.act(self.store, self.ready(scenario))  # from here on it prunes the evidence
+        key = self.ready(scenario)
+        self.calls.forget()
+        scenario.act(self.store, key)
+        attempts = list(self.calls.attempts)
+        assert shown(self.store, key) == scenario.after
+        return attempts
+
+    def length(self, scenario: Scenario) -> int:
+        """Return how many system calls the scenario makes, at most."""
+        return len(self.attempts(scenario))
+
+    def healed(self, key: str, above: int = 0) -> None:
+        """See that a store on a healed disk goes on, with a generation above those before."""
+        self.calls.heal()
+        if shown(self.store, key) == "damaged":
+            recover(self.store, key, NOW)
+        if shown(self.store, key) in (101, 108):  # in a newer schema version
+            update(self.store, key)
+        else:
+            self.store.write(key, sealed(key, 99))
+            assert number_of(self.store, key) == 99
+        assert generations(self.store, key)[0] > above

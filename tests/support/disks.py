@@ -43,7 +43,7 @@ def on_small_ext4(directory: Path, size: int, work: Callable[[Path], object]) ->
         try:
             image.touch()
             os.truncate(image, size)
-            _own_mounts()
+            own_mounts()
             for command in (
                 ["mount", "--make-rprivate", "/"],
                 ["mkfs.ext4", "-q", "-m", "0", str(image)],
@@ -59,7 +59,8 @@ def on_small_ext4(directory: Path, size: int, work: Callable[[Path], object]) ->
     _finish(directory, run)
 
 
-def _own_mounts() -> None:
+def own_mounts() -> None:
+    """Give this process mounts of its own, gone with it, killed or not."""
     if ctypes.CDLL(None, use_errno=True).unshare(_NEW_MOUNTS) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
@@ -76,7 +77,12 @@ def _finish(directory: Path, run: Callable[[Child], object]) -> None:
 
 def fill(directory: Path) -> None:
     """Take all the space that is left."""
-    with (directory / f"hog-{len(os.listdir(directory))}").open("wb", buffering=0) as hog:
+    try:
+        taken = (directory / f"hog-{len(os.listdir(directory))}").open("wb", buffering=0)
+    except OSError as error:
+        assert error.errno == errno.ENOSPC  # not even for a name
+        return
+    with taken as hog:
         for size in (2**16, 4096, 512, 1):
             try:
                 while True:

@@ -99,7 +99,7 @@ def survey(disk: Disk, directory: int, key: str, *, whole: bool) -> KeyState:
             return KeyState(
                 numbers[-1], tuple(numbers), (), current, status, linked=True, known=True
             )
-        start = current if whole else _start(disk, fd, status)
+        start = current if whole else _start(disk, fd, directory, status, numbers)
     finally:
         disk.system.close(fd)
     header = _header(key, start)
@@ -123,6 +123,8 @@ def _unusual(
 ) -> KeyState:
     """Say what stands where `current` is not just the highest of several numbers."""
     own = [number for number in numbers if _inode(disk, directory, number) == status.st_ino]
+    if not own and _inode(disk, directory, CURRENT) != status.st_ino:
+        return survey(disk, directory, key, whole=whole)  # somebody overtook this reader
     if own:
         newest = own[-1]
     elif header is not None:
@@ -136,10 +138,10 @@ def _unusual(
         return KeyState(newest, tuple(numbers), (), other, None, linked=True)
     named = tuple(number for number in numbers if number <= newest)
     above = tuple(numbers[len(named) :])
-    if above and not own:
-        # A save that was cut off leaves `current` linked to its own number.
-        if _inode(disk, directory, CURRENT) != status.st_ino:
-            return survey(disk, directory, key, whole=whole)  # a save overtook this reader
+    if above and not own and (newest in numbers or not named):
+        # A save that was cut off leaves `current` linked to its own number. Or, if the writer
+        # before it was killed ahead of its last sync, with no number of its own, but with the
+        # older ones that only an acknowledged save would have deleted.
         older = Damaged(f"an older copy stands in place of generation {above[-1]}")
         return KeyState(above[-1] + 1, tuple(numbers), (), older, None)
     return KeyState(
@@ -164,11 +166,18 @@ def _holds(current: bytes, generation: int) -> bool:
     )
 
 
-def _start(disk: Disk, fd: int, status: os.stat_result) -> bytes:
+def _start(
+    disk: Disk, fd: int, directory: int, status: os.stat_result, numbers: list[int]
+) -> bytes:
     try:
         return disk.read_start(fd, min(HEADER_LIMIT, status.st_size))
     except OSError:
-        return b""  # whoever reads the bytes finds the same, and says so
+        # Its number may stand beside it, and who reads the bytes finds the same, and says so. Else
+        # it is in the header alone: a guess would give readers another generation than they asked
+        # for, or none, and after a remove it could be used twice.
+        if not any(_inode(disk, directory, number) == status.st_ino for number in numbers):
+            raise
+        return b""
 
 
 def _header(key: str, start: bytes) -> Header | None:

@@ -102,8 +102,8 @@ def _read_named(
     disk: Disk, directory: int, key: str, generation: int, limit: int | None
 ) -> bytes | Damaged:
     state = keydir.survey(disk, directory, key, whole=False)
-    if state.status is None and not keydir.is_there(disk, key, directory):
-        raise FileNotFoundError
+    if not state.known and not keydir.is_there(disk, key, directory):
+        raise FileNotFoundError  # a remove is deleting the files
     if generation != state.newest:
         if generation not in state.named:
             raise CheckpointNotFoundError(key, generation)
@@ -134,7 +134,7 @@ def read_history(disk: Disk, key: str) -> tuple[Entry, ...]:
             return ()
         try:
             state = keydir.survey(disk, directory, key, whole=False)
-            if state.status is not None or keydir.is_there(disk, key, directory):
+            if state.known or keydir.is_there(disk, key, directory):
                 return keydir.entries(disk, directory, state)
         except FileNotFoundError:
             continue  # removed a moment ago

@@ -141,7 +141,11 @@ class FileStore:
         self._give_back = weakref.finalize(self, self._disk.system.close, self._disk.root)
         self._give_back.atexit = False  # an exit handler may want to save the last state
         if reserve and not read_only:
-            self._fill_reserve()
+            try:
+                self._fill_reserve()
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def path(self) -> str:
