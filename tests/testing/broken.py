@@ -105,12 +105,6 @@ class WrongErrorWhenClosed(Plain):
     "an_expected_generation_saves_only_if_it_is_the_newest",
     "remove_compares_the_expectation",
 )
-@caught_by(
-    "absent_saves_only_where_there_is_nothing",
-    "an_expected_generation_of_an_absent_key_conflicts",
-    "an_expected_generation_saves_only_if_it_is_the_newest",
-    "remove_compares_the_expectation",
-)
 class ErrorWithoutFacts(Plain):
     """Raises a ConflictError that names the wrong generations."""
 
@@ -191,6 +185,7 @@ class PrefixAsPattern(Plain):
 @caught_by(
     "history_gives_the_newest_and_the_older_ones_after_it",
     "older_generations_are_read_as_they_were_saved",
+    "until_the_next_save_a_key_set_aside_stays_damaged",
     "what_history_leaves_out_is_not_found",
 )
 class LostGeneration(Plain):
@@ -216,7 +211,10 @@ class ReusedAfterRemove(Plain):
         box.highest = 0
 
 
-@caught_by("a_number_is_not_used_again_after_opening_again")
+@caught_by(
+    "a_number_is_not_used_again_after_opening_again",
+    "remove_works_on_damaged_checkpoints",
+)
 class ReusedAfterOpening(Plain):
     """Knows the numbers of removed keys only as long as it is open."""
 
@@ -291,6 +289,7 @@ class SealToldAnotherNumber(Plain):
 
 @caught_by(
     "a_revision_is_another_one_as_soon_as_something_else_stands_there",
+    "an_empty_state_is_set_aside_like_any_other",
     "another_revision_is_not_set_aside",
     "set_aside_takes_the_newest_out_or_is_refused",
 )
@@ -325,6 +324,7 @@ class ChangingRevision(Plain):
     "an_atomic_batch_saves_all_keys_or_is_refused",
     "set_aside_takes_the_newest_out_or_is_refused",
     "the_state_saved_last_is_the_newest",
+    "until_the_next_save_a_key_set_aside_stays_damaged",
     "what_was_removed_does_not_come_back",
 )
 class StaleHistory(Plain):
@@ -518,7 +518,7 @@ class SwallowedConflict(Plain):
         try:
             return super().write(key, seal, expected=expected)
         except ConflictError:
-            return self.history(key)[0] if self.history(key) else Entry(1, "1", 0)
+            return next(iter(self.history(key)), Entry(1, "1", 0))
 
 
 @caught_by(
@@ -746,6 +746,7 @@ class OlderIsNewest(Plain):
 
 @caught_by(
     "a_key_of_a_batch_fails_by_itself",
+    "a_scope_takes_as_much_as_its_store",
     "a_state_beyond_max_bytes_is_not_read",
     "after_an_error_the_key_can_be_saved",
     "an_atomic_batch_saves_none_where_one_fails",
@@ -766,8 +767,19 @@ class LimitWrittenAlone(Plain):
         return super().read(key, generation, 2**70 if limit is None else limit)
 
 
+@caught_by("a_state_beyond_max_bytes_is_not_read")
+class LimitOfTheNewest(Plain):
+    """Measures the newest generation, whichever is read."""
+
+    def read(self, key: str, generation: int | None = None, limit: int | None = None) -> bytes:
+        if generation is not None and limit is None and self.history(key):
+            self.measure(key, bytes(self.history(key)[0].size))
+        return super().read(key, generation, limit)
+
+
 @caught_by(
     "a_key_of_a_batch_fails_by_itself",
+    "a_scope_takes_as_much_as_its_store",
     "a_state_beyond_max_bytes_is_not_read",
     "as_much_as_max_bytes_is_saved",
     "more_than_max_bytes_is_not_saved",
@@ -814,8 +826,10 @@ class Resurrection(Plain):
 
 
 @caught_by(
+    "a_key_may_have_one_character_or_250_and_any_of_the_grammar",
     "a_seal_is_given_the_newest_state_whole",
     "a_second_opening_shares_the_store_or_is_kept_apart",
+    "a_state_beyond_max_bytes_is_not_read",
     "keys_do_not_touch_one_another",
     "remove_compares_the_expectation",
     "remove_takes_the_key_with_all_its_generations",
@@ -956,6 +970,8 @@ class UndeclaredHistory(Bare):
 @caught_by(
     "a_scope_has_keys_of_its_own_or_is_refused",
     "a_scope_is_there_when_the_store_is_opened_again",
+    "a_scope_takes_as_much_as_its_store",
+    "a_scope_that_was_closed_is_there_again",
     "after_close_every_method_raises_store_error",
 )
 class UndeclaredScopes(Bare):
@@ -986,7 +1002,10 @@ class UndeclaredSharing(Plain):
 
 
 @caught_by(
-    "a_scope_has_keys_of_its_own_or_is_refused", "a_scope_is_there_when_the_store_is_opened_again"
+    "a_scope_has_keys_of_its_own_or_is_refused",
+    "a_scope_is_there_when_the_store_is_opened_again",
+    "a_scope_takes_as_much_as_its_store",
+    "a_scope_that_was_closed_is_there_again",
 )
 class MissingScopes(Plain):
     """Declares scopes, and has none."""
@@ -1007,6 +1026,7 @@ class ScopeSharingKeys(Plain):
 
 @caught_by(
     "a_batch_goes_on_from_what_was_set_aside",
+    "an_empty_state_is_set_aside_like_any_other",
     "set_aside_takes_the_newest_out_or_is_refused",
     "until_the_next_save_a_key_set_aside_stays_damaged",
 )
@@ -1022,7 +1042,19 @@ class EvidenceLeavesTheOlder(Plain):
         return where
 
 
-@caught_by("another_revision_is_not_set_aside")
+@caught_by("an_empty_state_is_set_aside_like_any_other")
+class EvidenceLooksEmpty(Plain):
+    """Makes a revision of number and size, and has no other one for what was set aside."""
+
+    def entry(self, number: int, data: bytes | Damaged) -> Entry:
+        size = 0 if isinstance(data, Damaged) else len(data)
+        return Entry(number, f"{number}, {size} bytes", size)
+
+
+@caught_by(
+    "an_empty_state_is_set_aside_like_any_other",
+    "another_revision_is_not_set_aside",
+)
 class EvidenceOfAnyRevision(Plain):
     """Sets aside whatever is the newest by now."""
 
@@ -1077,7 +1109,31 @@ class OneForAllNames(Plain):
         super().__init__(path.with_name(path.name.partition("-")[0]), max_bytes, prefix)
 
 
-@caught_by("a_scope_has_keys_of_its_own_or_is_refused")
+@caught_by("a_scope_that_was_closed_is_there_again")
+class ScopeClosedForGood(Memory):
+    """Gives a scope that was closed once more, as it is."""
+
+    def __init__(self, path: Path, max_bytes: int, prefix: str = "") -> None:
+        super().__init__(path, max_bytes, prefix)
+        self.scopes: dict[str, Self] = {}
+
+    def within(self, name: str) -> Self:
+        return self.scopes.setdefault(name, super().within(name))
+
+
+@caught_by("a_scope_takes_as_much_as_its_store")
+class ScopeWithoutLimit(Plain):
+    """Has the limit in its name alone where a scope is concerned."""
+
+    def measure(self, key: str, data: bytes) -> None:
+        if not self.prefix:
+            super().measure(key, data)
+
+
+@caught_by(
+    "a_scope_has_keys_of_its_own_or_is_refused",
+    "a_scope_that_was_closed_is_there_again",
+)
 class ScopeClosesTheStore(Memory):
     """Closes all with one of its scopes."""
 

@@ -294,7 +294,7 @@ class Optimistic(Plain):
             number, data = self.prepare(before, self.check(key), seal, expected)
             with self.locked():
                 state = self.load()
-                if self.box(state, key).kept == self.box(before, key).kept:
+                if vars(self.box(state, key)) == vars(self.box(before, key)):
                     entry = self.place(state, key, number, data)
                     self.save(state)
                     return entry

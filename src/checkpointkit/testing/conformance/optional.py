@@ -9,6 +9,7 @@ import pytest
 
 from checkpointkit.errors import (
     CheckpointNotFoundError,
+    CheckpointTooLargeError,
     ConflictError,
     CorruptCheckpointError,
     LockTimeoutError,
@@ -55,7 +56,7 @@ class HistoryRules(Rules):
         numbers = [store.write("a", always(b"%d" % n)).generation for n in range(2)]
         assert store.read("a", numbers[1]) == b"1"
         if "history" in store.features:
-            assert store.read("a", numbers[0]) == b"0"
+            assert store.read("a", numbers[0]) == store.read("a", numbers[0], 9) == b"0"
             assert store.read("a", numbers[0], 0) == b""
         else:
             with pytest.raises(CheckpointNotFoundError) as caught:
@@ -107,11 +108,26 @@ class SetAsideRules(Rules):
         assert newest.revision != bad.revision
         assert store.keys() == ("a",)
         assert store.history("a")[1:] == tuple(entry for entry, _ in before["a"][1:])
+        for entry, data in before["a"][1:]:
+            assert store.read("a", entry.generation) == data
+
+    def test_an_empty_state_is_set_aside_like_any_other(self, store: Store) -> None:
+        """A revision is another text as soon as other bytes stand there: or none any more."""
+        bad = store.write("a", always(b""))
+        if "set_aside" not in store.features:
+            assert store.history("a")[0] == bad
+            return
+        store.set_aside("a", bad.revision)
+        assert store.history("a")[0].revision != bad.revision
+        with pytest.raises(CorruptCheckpointError):
+            store.read("a")
+        with pytest.raises(ConflictError):
+            store.set_aside("a", bad.revision)
 
     def test_until_the_next_save_a_key_set_aside_stays_damaged(self, bench: Bench) -> None:
         """A seal is given `Damaged`; no older generation shows as the newest."""
         store = bench.open()
-        store.write("a", always(b"old"))
+        old = store.write("a", always(b"old"))
         bad = store.write("a", always(b"bad"))
         if "set_aside" not in store.features:
             watcher = Watcher()
@@ -121,8 +137,10 @@ class SetAsideRules(Rules):
         store.set_aside("a", bad.revision)
         if keeps(store):
             store = bench.again(store)
+        before = store.history("a")
         with pytest.raises(RefusedError):
             store.write("a", Refusal())
+        assert store.history("a") == before
         with pytest.raises(CorruptCheckpointError):
             store.read("a")
         watcher = Watcher(b"new")
@@ -130,7 +148,7 @@ class SetAsideRules(Rules):
         assert isinstance(watcher.previous, Damaged)
         assert new.generation > bad.generation
         assert store.read("a") == b"new"
-        assert store.history("a")[0] == new
+        assert store.history("a")[:2] == ((new, old) if "history" in store.features else (new,))
         with pytest.raises(CheckpointNotFoundError):
             store.read("a", bad.generation)
 
@@ -149,12 +167,15 @@ class SetAsideRules(Rules):
         with pytest.raises(error):
             store.set_aside("a", new.revision)
 
-    def test_remove_works_on_damaged_checkpoints(self, store: Store) -> None:
+    def test_remove_works_on_damaged_checkpoints(self, bench: Bench) -> None:
         """It works on damaged checkpoints, too, and no number is used again."""
+        store = bench.open()
         bad = store.write("a", always(b"bad"))
         if "set_aside" in store.features:
             store.set_aside("a", bad.revision)
         store.remove("a")
+        if keeps(store):
+            store = bench.again(store)
         assert (store.keys(), store.history("a")) == ((), ())
         assert store.write("a", always(b"new"), expected=ABSENT).generation > bad.generation
 
@@ -196,6 +217,31 @@ class ScopeRules(Rules):
         for each in (other, scope):
             each.close()
         assert store.write("a", always(b"new")).size == len(store.read("a"))
+
+    def test_a_scope_that_was_closed_is_there_again(self, store: Store) -> None:
+        """The same name gives the same keys, at any time."""
+        if "scopes" not in store.features:
+            with pytest.raises(StoreError):
+                store.scope("devices")
+            return
+        store.scope("devices").write("a", always(b"inner"))
+        scope = store.scope("devices")
+        scope.close()
+        assert store.scope("devices").read("a") == b"inner"
+        assert store.scope("devices").write("a", always(b"new")).size == len(b"new")
+
+    def test_a_scope_takes_as_much_as_its_store(self, bench: Bench) -> None:
+        """A scope has the features of its store, and its limit."""
+        store = bench.open(max_bytes=100)
+        if "scopes" not in store.features:
+            with pytest.raises(StoreError):
+                store.scope("devices")
+            return
+        scope = store.scope("devices")
+        scope.write("a", always(b"x" * 100))
+        with pytest.raises(CheckpointTooLargeError):
+            scope.write("a", always(b"x" * 101))
+        assert scope.read("a") == b"x" * 100
 
     def test_a_scope_is_there_when_the_store_is_opened_again(self, bench: Bench) -> None:
         """What was saved in a scope is as durable as what was saved outside."""

@@ -58,8 +58,10 @@ class KeyRules(Rules):
 
     def test_a_key_may_have_one_character_or_250_and_any_of_the_grammar(self, store: Store) -> None:
         """Keys are texts of the grammar in `checkpointkit.keys`."""
-        keys = sorted(["0", "k" * 250, "A-_.Z", "con", "1e5", "a.lock", "current", "tmp", "x--y"])
+        keys = ["0", "1", "k" * 250, "A-_.Z", "con", "1e5", "a.lock", "current", "format", "lock"]
+        keys = sorted([*keys, "tmp", "x--y"])
         for key in keys:
+            store.write(key, always(b"old"))
             store.write(key, always(key.encode()))
         assert list(store.keys()) == keys
         assert [store.read(key) for key in keys] == [key.encode() for key in keys]
@@ -181,12 +183,14 @@ class ReadRules(Rules):
     def test_a_state_beyond_max_bytes_is_not_read(self, bench: Bench) -> None:
         """It has more than `max_bytes`, and `limit` is None."""
         store = bench.open()
+        store.write("a", always(b"small"))
         store.write("a", always(b"x" * 101))
         store = bench.again(store, max_bytes=100)
         held = store.keys()
         assert held == ("a",) or (not keeps(store) and held == ())
         for key in held:
-            (entry,) = store.history(key)
+            entry, *older = store.history(key)
+            assert [store.read(key, each.generation) for each in older] == [b"small"] * len(older)
             for generation in (None, entry.generation):
                 with pytest.raises(CheckpointTooLargeError) as caught:
                     store.read(key, generation)
@@ -196,7 +200,7 @@ class ReadRules(Rules):
                 assert store.read(key, generation, 101) == b"x" * 101
             with pytest.raises(CheckpointTooLargeError):
                 store.write(key, always(b"y"))
-            assert store.history(key) == (entry,)
+            assert store.history(key) == (entry, *older)
             store.remove(key)
         assert store.keys() == ()
 
