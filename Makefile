@@ -52,7 +52,7 @@ endif
 LOWEST = $$("$(PYTHON)" -c 'import tomllib; print(*(d.replace(">=", "==") \
 	for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
 
-.PHONY: help demo test check test-wheel docs bench clean python
+.PHONY: help demo test check test-wheel docs bench realfs deep clean python
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -62,7 +62,14 @@ demo: $(DEMO_ENV)/$(STAMP) ## play a node agent through kills, upgrades, rot and
 	@$(DEMO_ENV)/bin/checkpointkit demo
 
 test: $(TEST_ENV)/$(STAMP) ## run every test; each branch of src has to be covered
-	@$(TEST_ENV)/bin/python -m pytest $(COVERAGE)
+	@$(TEST_ENV)/bin/python -m pytest -n 2 $(COVERAGE)
+
+# As root, on file systems of its own; what this machine cannot mount is skipped, with the reason.
+realfs: $(TEST_ENV)/$(STAMP) ## cut the power of real file systems, fill them, rot them
+	@$(TEST_ENV)/bin/python -m pytest -q -rs -s -m realfs tests/realfs
+
+deep: $(TEST_ENV)/$(STAMP) ## judge more than a hundred thousand states after a power cut
+	@$(TEST_ENV)/bin/python -m pytest -q -m deep
 
 # The types are verified as a user sees them: in what is installed from the wheel, away from src.
 check: $(CHECK_ENV)/$(STAMP) ## lint, check types, imports, spelling and what would be published
@@ -88,7 +95,7 @@ test-wheel: python ## run the tests against the built wheel and the lowest allow
 		SECURITY.md typing_tests build/wheel
 	@$(call make_env,$(WHEEL_ENV),--group test,25.1)
 	$(call install,$(WHEEL_ENV),dist/*.whl $(LOWEST))
-	cd build/wheel && ../../$(WHEEL_ENV)/bin/python -m pytest -p no:cacheprovider
+	cd build/wheel && ../../$(WHEEL_ENV)/bin/python -m pytest -n 2 -p no:cacheprovider
 
 docs: $(DOCS_ENV)/$(STAMP) ## build the documentation into build/docs; a warning is an error
 	@$(DOCS_ENV)/bin/python -m sphinx -E -n -W --keep-going -q -d build/doctrees docs build/docs

@@ -56,12 +56,16 @@ nitpick_ignore_regex = [
     ("py:.*", r"(types\.)?(MappingProxyType|TracebackType)"),
     ("py:.*", r"(enum\.)?Enum"),
     ("py:.*", r"(collections\.)?Counter"),
+    ("py:.*", r"(pathlib\.)?Path"),
+    ("py:.*", r"(typing\.)?(Hashable|Protocol)"),
     # Hypothesis' own.
     ("py:.*", r"(hypothesis\.)?settings"),
     # Type variables.
-    ("py:.*", r"(checkpointkit\.\w+\.)?[DT]"),
+    ("py:.*", r"(checkpointkit\.[\w.]+\.)?[DST]"),
+    # What the crash states are made with; a workload has no use for it.
+    ("py:.*", r"(checkpointkit\.testing\.crash\.\w+\.)?(Log|LoggedStore|New|Old)"),
     # For tests of the file store itself.
-    ("py:.*", r"checkpointkit\.stores\.files\.system\.SystemCalls"),
+    ("py:.*", r"(checkpointkit\.stores\.files\.system\.)?SystemCalls"),
     # Plain data; envelope.md has its vocabulary.
     ("py:.*", r"Shape"),
 ]
