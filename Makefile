@@ -62,14 +62,14 @@ demo: $(DEMO_ENV)/$(STAMP) ## play a node agent through kills, upgrades, rot and
 	@$(DEMO_ENV)/bin/checkpointkit demo
 
 test: $(TEST_ENV)/$(STAMP) ## run every test; each branch of src has to be covered
-	@$(TEST_ENV)/bin/python -m pytest -n 2 $(COVERAGE)
+	@$(TEST_ENV)/bin/python -m pytest $(COVERAGE)
 
 # As root, on file systems of its own; what this machine cannot mount is skipped, with the reason.
 realfs: $(TEST_ENV)/$(STAMP) ## cut the power of real file systems, fill them, rot them
-	@$(TEST_ENV)/bin/python -m pytest -q -rs -s -m realfs tests/realfs
+	@$(TEST_ENV)/bin/python -m pytest -n 0 -q -rs -s -m realfs tests/realfs
 
 deep: $(TEST_ENV)/$(STAMP) ## judge more than a hundred thousand states after a power cut
-	@$(TEST_ENV)/bin/python -m pytest -q -m deep
+	@$(TEST_ENV)/bin/python -m pytest -n 0 -q -m deep
 
 # The types are verified as a user sees them: in what is installed from the wheel, away from src.
 check: $(CHECK_ENV)/$(STAMP) ## lint, check types, imports, spelling and what would be published
@@ -95,7 +95,7 @@ test-wheel: python ## run the tests against the built wheel and the lowest allow
 		SECURITY.md typing_tests build/wheel
 	@$(call make_env,$(WHEEL_ENV),--group test,25.1)
 	$(call install,$(WHEEL_ENV),dist/*.whl $(LOWEST))
-	cd build/wheel && ../../$(WHEEL_ENV)/bin/python -m pytest -n 2 -p no:cacheprovider
+	cd build/wheel && ../../$(WHEEL_ENV)/bin/python -m pytest -p no:cacheprovider
 
 docs: $(DOCS_ENV)/$(STAMP) ## build the documentation into build/docs; a warning is an error
 	@$(DOCS_ENV)/bin/python -m sphinx -E -n -W --keep-going -q -d build/doctrees docs build/docs

@@ -80,7 +80,7 @@ def test_a_hundred_thousand_states_after_power_cuts_hold_no_violation(
 
 
 def test_the_same_seed_judges_the_same_states(quick: Path) -> None:
-    chosen = [BY_NAME["growth"], BY_NAME["several keys"]]
+    chosen = [BY_NAME["growth"], BY_NAME["a history"]]
     counts = []
     for number, seed in enumerate((1, 1, 2)):
         directory = quick / str(number)

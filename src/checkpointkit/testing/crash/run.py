@@ -289,7 +289,7 @@ class _Run:
         open_store = partial(self._open_store, court.path, court.calls)
         cutoff = cut_off(trace.start, operations, self._random, self._depth)
         for tree in states(cutoff, self._random, self._depth):
-            judged = hash((tree.key(), context))
+            judged = hash((cutoff.key(tree), context))
             if judged in self._judged:
                 continue
             self._judged.add(judged)

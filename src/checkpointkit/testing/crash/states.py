@@ -17,11 +17,12 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from attrs import evolve, frozen
+from attrs import Factory, define, evolve, frozen
 
 from checkpointkit.testing.crash.tree import (
     Cut,
     Enter,
+    Known,
     Leave,
     Move,
     Names,
@@ -63,7 +64,7 @@ class Depth:
     random: int
 
 
-@frozen
+@define
 class Cutoff:
     """What a power cut after some operations finds.
 
@@ -72,11 +73,24 @@ class Cutoff:
         names: For each change of a name that is not synced: the ways it may come out.
         contents: For each file with bytes that are not synced: the bytes that it may have,
             the synced ones first and all of them second.
+        known: What the keys of all its states have in common.
     """
 
     certain: Tree
     names: list[list[Change | None]]
     contents: dict[int, list[bytes]]
+    known: Known = Factory(dict)
+
+    def key(self, tree: Tree) -> int:
+        """Return the key of one of the states; see `Tree.key`."""
+        if not self.known:
+            # Directories whose files are certain are the same in each state that shares them.
+            self.known = {
+                id(names): self.certain.parts(names)
+                for names in self.certain.directories.values()
+                if self.contents.keys().isdisjoint(names.values())
+            }
+        return tree.key(self.known)
 
 
 def cut_off(start: Tree, operations: Sequence[Operation], random: Random, depth: Depth) -> Cutoff:

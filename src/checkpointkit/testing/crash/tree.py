@@ -84,7 +84,14 @@ class Names(dict[str, int]):
 
 
 def _directories(directories: dict[int, dict[str, int]]) -> dict[int, Names]:
-    return {number: Names(names) for number, names in directories.items()}
+    return {
+        number: names if isinstance(names, Names) else Names(names)
+        for number, names in directories.items()
+    }
+
+
+Known = dict[int, tuple[int, list[int]]]
+"""What `Tree.parts` has returned, by the identity of the names."""
 
 
 @define
@@ -161,21 +168,30 @@ class Tree:
                     left.append((f"{path}/", node))
         return found
 
-    def key(self) -> int:
-        """Return a number that is the same for the same paths, nodes and bytes in one process."""
+    def key(self, known: Known | None = None) -> int:
+        """Return a number that is the same for the same paths, nodes and bytes in one process.
+
+        Args:
+            known: What `parts` has returned for some of its names, by their identity; it saves
+                time where many trees share most of their directories.
+        """
         found: list[object] = []
         left = [ROOT]
-        files = self.files
         while left:
             directory = left.pop()
             names = self.directories[directory]
-            found.append((directory, names.key()))
-            for node in names.values():
-                if node in files:
-                    found.append((node, files[node]))
-                else:
-                    left.append(node)
+            part = known and known.get(id(names))
+            number, below = part or self.parts(names)
+            found.append((directory, number))
+            left += below
         return hash(frozenset(found))
+
+    def parts(self, names: Names) -> tuple[int, list[int]]:
+        """Return a number for names and the bytes of their files, and the directories below."""
+        files = self.files
+        below = [node for node in names.values() if node not in files]
+        contents = frozenset((node, files[node]) for node in names.values() if node in files)
+        return hash((names.key(), contents)), below
 
 
 def overwritten(old: bytes, offset: int, data: bytes) -> bytes:
