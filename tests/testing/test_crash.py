@@ -72,7 +72,9 @@ def test_a_hundred_thousand_states_after_power_cuts_hold_no_violation(
     for number, store in enumerate((files, short_history, long_history)):
         directory = quick / str(number)
         directory.mkdir()
-        report = enumerate_crashes(store, directory, depth=DEEP, seed=number)
+        # Without a history, a recovery has nothing to go on from.
+        chosen = [w for w in WORKLOADS if store is not short_history or "recovery" not in w.name]
+        report = enumerate_crashes(store, directory, chosen, depth=DEEP, seed=number)
         count(str(report))
         assert report.violations == [], str(report)
         total += report.judged.total()
