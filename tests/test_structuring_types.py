@@ -111,6 +111,8 @@ HERE = type(Path())
 
 
 def label(part: Any) -> str:
+    if isinstance(part, set | frozenset):  # whose order differs from process to process
+        part = sorted(part, key=repr)
     return "big" if type(part) is int and abs(part) > 2**64 else repr(part)[:40]
 
 
