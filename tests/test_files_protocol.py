@@ -446,6 +446,21 @@ def test_a_reader_that_a_remove_overtakes_does_not_call_the_key_damaged(
             assert generation == 2 or store.keys() == ()
 
 
+@pytest.mark.parametrize("before", ["open a/current", "listdir a", "stat a/2", "close a/current"])
+def test_a_newest_generation_that_a_save_makes_an_older_one_is_read_all_the_same(
+    quick: Path, before: str
+) -> None:
+    directory = quick / "store"
+    calls = Hooked(directory)
+    reader = FileStore(directory, system=calls)
+    with FileStore(directory) as store:
+        for n in (1, 2):
+            store.write("a", sealed("a", n))
+        calls.hooks[before] = lambda: store.write("a", sealed("a", 3))
+        assert number_of(reader, "a", 2) == 2
+        assert calls.hooks == {}
+
+
 @pytest.mark.parametrize("before", ["open a/current", "listdir a", "fstat a/current", "close a"])
 def test_a_history_that_a_save_overtakes_is_the_old_one_or_the_new_one(
     quick: Path, before: str
