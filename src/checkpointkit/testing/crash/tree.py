@@ -180,8 +180,8 @@ class Tree:
         while left:
             directory = left.pop()
             names = self.directories[directory]
-            part = known and known.get(id(names))
-            number, below = part or self.parts(names)
+            part = None if known is None else known.get(id(names))
+            number, below = self.parts(names) if part is None else part
             found.append((directory, number))
             left += below
         return hash(frozenset(found))
