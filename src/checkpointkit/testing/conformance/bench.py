@@ -91,7 +91,7 @@ class Refusal:
     """
 
     def __init__(self, error: BaseException | None = None) -> None:
-        self.error = RefusedError("the seal refuses") if error is None else error
+        self.error: BaseException = RefusedError("the seal refuses") if error is None else error
 
     def __call__(self, _generation: int, _previous: bytes | Damaged | None) -> bytes:
         """Raise it."""

@@ -36,7 +36,7 @@ from checkpointkit.testing.conformance.bench import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from checkpointkit.stores.base import Absent, Expected
+    from checkpointkit.stores.base import Absent, Expected, Store
     from checkpointkit.testing.conformance.bench import StoreOpener
 
 MACHINE_SETTINGS: Final = settings(
@@ -96,10 +96,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(type(self).open_store)
-        self.name = f"run-{next(_numbers)}"
-        self.store = self.bench.open(self.name, _LARGEST)
-        self.model = {key: Key() for key in _KEYS}
+        self.bench: Bench = Bench(type(self).open_store)
+        self.name: str = f"run-{next(_numbers)}"
+        self.store: Store = self.bench.open(self.name, _LARGEST)
+        self.model: dict[str, Key] = {key: Key() for key in _KEYS}
 
     def teardown(self) -> None:
         """Close what was opened."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from checkpointkit.stores.base import Entry, Store
     from checkpointkit.testing.conformance.bench import Bench
 
-REFUSALS = [
+REFUSALS: list[BaseException] = [
     RefusedError("the seal refuses"),
     OSError(5, "not the store's own"),
     CheckpointNotFoundError("another", 7),

@@ -79,7 +79,7 @@ class Pause:
     """
 
     def __init__(self) -> None:
-        self.ended = False
+        self.ended: bool = False
         self._inside = threading.Event()
         self._over = threading.Event()
 

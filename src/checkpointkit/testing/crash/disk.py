@@ -29,7 +29,7 @@ class Disk:
     def __init__(self, directory: Path, first: int = 0) -> None:
         self.path = directory
         directory.mkdir()
-        self.calls = RecordingCalls(str(directory), first)
+        self.calls: RecordingCalls = RecordingCalls(str(directory), first)
 
     def become(self, tree: Tree) -> None:
         """Bring the directory into a state; what is as it should be stays as it is."""

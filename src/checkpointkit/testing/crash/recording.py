@@ -47,7 +47,7 @@ class RecordingCalls(SystemCalls):
 
     def __init__(self, directory: str, first: int = ROOT) -> None:
         self._directory = os.path.realpath(directory)
-        self.tree = Tree()
+        self.tree: Tree = Tree()
         self.operations: list[Operation] = []
         self.before: Callable[[], object] | None = None
         self.changed: Callable[[], object] | None = None
