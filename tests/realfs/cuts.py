@@ -40,22 +40,33 @@ class Known:
         self.generation = 0
         self.saves = 0  # acknowledged since the key was last made, as far as is known
         self.open: int | None = None
-        self.before: tuple[int, int, int] | None = None  # a late acknowledgement: all before it
+        self.late: list[tuple[int, int, int]] = []  # all before each late acknowledgement
         self.seen: list[tuple[int, int]] = []
 
     def take(self, words: list[str], *, late: bool) -> None:
         """Take a report; a late one was made after the call that cuts had begun."""
-        if words[0] == "done" and late and self.before is None:
-            self.before = self.value, self.generation, self.saves
         if words[0] == "try":
             self.open = int(words[2])
         elif words[0] == "done":
             assert self.open is not None
+            if late:
+                self.late.append((self.value, self.generation, self.saves))
             self.value, self.open = self.open, None
             self.generation = max(self.generation, int(words[2]))
             self.saves = 0 if self.value == GONE else self.saves + 1
         else:
             self.seen.append((int(words[2]), int(words[3])))
+
+    def is_there(self, found: int, generation: int) -> bool:
+        """Tell whether what was found is what was acknowledged last, or what was still open."""
+        if found == self.open:
+            return True
+        return found == self.value and (found == GONE or generation >= self.generation)
+
+    def without_the_last_late_one(self) -> None:
+        """Take the last late acknowledgement back: it is open."""
+        self.open = self.value
+        self.value, self.generation, self.saves = self.late.pop()
 
 
 def keys_of(writer: int) -> tuple[str, str]:
@@ -188,11 +199,10 @@ def _judge(place: Path, known: dict[str, Known], outcome: Outcome, when: str) ->
                 outcome.counts["rotten pruned"] += 1  # its deletion was not on the disk yet
         for key, it in known.items():
             found, generation, kept = _found(store, key)
-            if it.before is not None and found not in {it.value, it.open} - {None}:
+            while it.late and not it.is_there(found, generation):
                 # Told by a kernel that was stopped already; a real cut stops the writer, too.
                 outcome.counts["late acknowledgements lost"] += 1
-                it.open = it.value
-                it.value, it.generation, it.saves = it.before
+                it.without_the_last_late_one()
             if found not in {it.value, it.open} - {None}:
                 bad(f"{when}: {key} is {found}, not {it.value} or {it.open}")
             elif found == it.value != it.open and found != GONE and generation < it.generation:
