@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.support.unmeasured import unmeasured
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -33,6 +35,13 @@ def quick(tmp_path: Path) -> Iterator[Path]:
         yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(name="unmeasured")
+def _unmeasured() -> Iterator[None]:
+    """The test covers nothing that others do not cover, and takes long: without coverage."""
+    with unmeasured():
+        yield
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -45,6 +45,7 @@ def test_a_kill_at_any_system_call_leaves_the_state_before_it_or_after_it(
     assert outcome.landed or "opening" in name
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_kill_at_any_system_call_of_the_first_opening_lets_the_next_one_finish(
     quick: Path,
 ) -> None:

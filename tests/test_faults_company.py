@@ -81,6 +81,7 @@ class Forking(RecordedCalls):
         return os.waitstatus_to_exitcode(os.waitpid(self.child, 0)[1])
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("goes_on", [False, True], ids=["exits", "goes on"])
 @pytest.mark.parametrize(
     "name", ["first save", "next save", "save with a reserve", "remove", "recover", "migrate"]

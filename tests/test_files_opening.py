@@ -222,6 +222,7 @@ def test_a_directory_above_that_may_not_be_opened_keeps_no_store_from_being_made
     assert "fsync ../.." not in calls.events
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_processes_that_open_a_new_store_at_the_same_moment_all_get_it(quick: Path) -> None:
     for round_ in range(5):
         directory = quick / str(round_) / "store"

@@ -16,7 +16,7 @@ from checkpointkit.stores.files.layout import owner_of
 from checkpointkit.stores.files.locks import StripeLock
 from checkpointkit.stores.files.steps import FirstSave, NextSave
 from checkpointkit.stores.files.system import OPEN_TO_WRITE
-from checkpointkit.testing.crash import DEEP, WORKLOADS, enumerate_crashes
+from checkpointkit.testing.crash import DEEP, WORKLOADS, Depth, enumerate_crashes
 from checkpointkit.testing.crash.recording import RecordingCalls
 from checkpointkit.testing.crash.tree import Sync
 
@@ -44,6 +44,7 @@ def long_history(path: Path, system: SystemCalls) -> FileStore:
 # ------------------------------------------------------------------------------- what is promised
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_after_every_power_cut_the_file_store_has_what_it_acknowledged(
     quick: Path, count: Callable[[str], None]
 ) -> None:
@@ -53,6 +54,15 @@ def test_after_every_power_cut_the_file_store_has_what_it_acknowledged(
     assert all(report.judged[name] for name in BY_NAME)
     assert report.judged.total() > 5_000
     assert report.taken_back > 0  # else it was not looked for
+
+
+def test_a_shallow_run_judges_few_states_of_each_workload(quick: Path) -> None:
+    shallow = Depth(cuts=3, names=2, contents=2, random=1)
+    alone = [w for w in WORKLOADS if w.killed is None and w.meanwhile is None]
+    report = enumerate_crashes(files, quick, alone, depth=shallow)
+    assert report.violations == [], str(report)
+    assert report.judged.keys() == {workload.name for workload in alone}
+    assert report.judged.total() < 12 * len(alone)
 
 
 @pytest.mark.parametrize("store", [short_history, long_history])
@@ -81,6 +91,7 @@ def test_a_hundred_thousand_states_after_power_cuts_hold_no_violation(
     assert total > 100_000
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_the_same_seed_judges_the_same_states(quick: Path) -> None:
     chosen = [BY_NAME["growth"], BY_NAME["a history"]]
     counts = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from checkpointkit import FileStore, MemoryStore
@@ -26,8 +27,16 @@ from checkpointkit.testing.crash.disk import Disk
 from checkpointkit.testing.crash.drawing import draw_operations, draw_tree
 from checkpointkit.testing.crash.judge import Expectation, Judge
 from checkpointkit.testing.crash.log import DAMAGED, Change, Log, LoggedStore, look
+from checkpointkit.testing.crash.numbers import draw
 from checkpointkit.testing.crash.recording import RecordingCalls
-from checkpointkit.testing.crash.states import SECTOR, contents_of, cut_off, states
+from checkpointkit.testing.crash.states import (
+    SECTOR,
+    Cutoff,
+    certain_beginning,
+    contents_of,
+    cut_off,
+    states,
+)
 from checkpointkit.testing.crash.tree import (
     ROOT,
     Cut,
@@ -42,11 +51,12 @@ from checkpointkit.testing.crash.tree import (
 from tests.support.states import raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from checkpointkit.stores.base import Expected, Seal
     from checkpointkit.stores.files.system import SystemCalls
+    from checkpointkit.testing.crash.numbers import Drawn
 
 
 def left(*operations: Operation, start: Tree | None = None) -> set[tuple[tuple[str, bytes], ...]]:
@@ -54,7 +64,7 @@ def left(*operations: Operation, start: Tree | None = None) -> set[tuple[tuple[s
     cutoff = cut_off(start or Tree(), operations, Random(0), QUICK)
     return {
         tuple(sorted((path, tree.files.get(node, b"/")) for path, node in tree.paths().items()))
-        for tree in states(cutoff, Random(0), QUICK)
+        for _, tree in states(cutoff, Random(0), QUICK)
     }
 
 
@@ -135,6 +145,7 @@ def test_a_file_may_have_grown_without_its_bytes_and_may_be_cut_short_anywhere()
         max_size=8,
     )
 )
+@example([Write(1, 0, b"x"), Cut(1, 0), Write(2, 0, b"x"), Enter(0, "a", 1), Enter(0, "b", 2)])
 def test_a_cut_may_lose_all_that_was_not_synced_or_nothing_and_syncing_all_leaves_one_state(
     operations: list[Operation],
 ) -> None:
@@ -155,6 +166,78 @@ def test_a_cut_may_lose_all_that_was_not_synced_or_nothing_and_syncing_all_leave
     found = left(*operations, start=start)
     assert {shown(done), shown(certain)} <= found
     assert left(*operations, Sync(0), Sync(1), Sync(2), start=start) == {shown(done)}
+
+
+# ------------------------------------------------------------------------- what is judged once
+
+
+def numbered(cutoff: Cutoff, drawn: Drawn) -> Iterator[tuple[int, dict[str, tuple[int, bytes]]]]:
+    """Yield the number of each state, and all that it is: paths, what they name, bytes."""
+    for number, tree in states(cutoff, Random(0), QUICK, drawn):
+        found = tree.paths().items()
+        yield number, {path: (node, tree.files.get(node, b"/")) for path, node in found}
+
+
+def below(directory: int) -> st.SearchStrategy[Operation]:
+    """Return changes of names in a directory, of three files and the one other directory."""
+    here, names, files = st.just(directory), st.sampled_from("ab"), st.integers(3, 5)
+    there = st.sampled_from([ROOT, 1])
+    return st.one_of(
+        st.builds(Enter, here, names, files),
+        st.builds(Leave, here, names),
+        st.builds(Move, here, names, there, names, files, st.just(value=False)),
+    )
+
+
+OPERATIONS = st.lists(
+    st.one_of(
+        below(ROOT),
+        below(1),
+        st.builds(Write, st.integers(3, 5), st.integers(0, 2), st.sampled_from([b"x", b"y"])),
+        st.builds(Cut, st.integers(3, 5), st.integers(0, 2)),
+        st.builds(Sync, st.sampled_from([ROOT, 1, 3, 4, 5])),
+    ),
+    max_size=8,
+)
+START = Tree({ROOT: {"d": 1, "a": 3}, 1: {"a": 3, "b": 4}}, {3: b"x", 4: b"y", 5: b""})
+
+
+@given(OPERATIONS, OPERATIONS)
+def test_states_have_the_same_number_if_and_only_if_they_are_equal_whatever_was_cut(
+    some: list[Operation], others: list[Operation]
+) -> None:
+    drawn = draw()
+    by_number: dict[int, dict[str, tuple[int, bytes]]] = {}
+    for operations in (some, others):
+        cutoff = cut_off(START, operations, Random(0), QUICK)
+        for number, found in numbered(cutoff, drawn):
+            assert by_number.setdefault(number, found) == found
+    distinct = {tuple(sorted(found.items())) for found in by_number.values()}
+    assert len(distinct) == len(by_number)
+
+
+def test_two_files_that_have_changed_places_are_another_state() -> None:
+    # A sum of hashes of pairs is the same for both, one time in four.
+    drawn, found = draw(), []
+    for x, y in itertools.permutations([bytes([n]) for n in range(16)], 2):
+        tree = Tree({ROOT: {"a": 1, "b": 2}}, {1: x, 2: y})
+        found += [number for number, _ in numbered(Cutoff(tree, [], {}), drawn)]
+        pending = Cutoff(tree, [], {1: [x, y], 2: [y, x]})
+        found += [number for number, _ in numbered(pending, drawn)]
+    assert len(set(found)) == 16 * 15 + 16  # with the equal ones, which only the pending ones have
+
+
+@given(OPERATIONS)
+def test_what_is_certain_after_one_cut_is_so_after_each_later_one(
+    operations: list[Operation],
+) -> None:
+    beginning = certain_beginning(operations)
+    later = START.copy()
+    for operation in operations[:beginning]:
+        later.apply(operation)
+    whole = cut_off(START, operations, Random(0), QUICK)
+    rest = cut_off(later, operations[beginning:], Random(0), QUICK)
+    assert rest == whole
 
 
 # ------------------------------------------------------------------------------ what is recorded

@@ -57,7 +57,10 @@ class RecordingCalls(SystemCalls):
         self._nodes = first
         self._lock = threading.RLock()
         for name in _CHANGES:
-            setattr(self, name, partial(self._noted, getattr(self, f"_{name}"), name))
+            noted = self._noted_name if name in _NAMES else self._noted
+            setattr(
+                self, name, partial(noted, getattr(self, f"_{name}"), getattr(SystemCalls, name))
+            )
         for name in ("open", "close", "read"):
             setattr(self, name, getattr(self, f"_{name}"))
 
@@ -100,12 +103,15 @@ class RecordingCalls(SystemCalls):
         while self._opened:
             os.close(self._opened.popitem()[0])
 
-    def _noted(self, note: Callable[..., Any], name: str, *arguments: Any, **options: Any) -> Any:
-        if self.before is not None and name in _CHANGES:
+    def _noted(self, note: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        if self.before is not None:
             self.before()
         with self._lock:
-            result = note(getattr(SystemCalls, name), *arguments, **options)
-        if (changed := self.changed) is not None and name in _NAMES:
+            return note(*arguments, **options)
+
+    def _noted_name(self, note: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        result = self._noted(note, *arguments, **options)
+        if (changed := self.changed) is not None:
             with self.unwatched():
                 changed()
         return result
@@ -119,18 +125,14 @@ class RecordingCalls(SystemCalls):
     def _place(self, path: str, directory: int | None) -> tuple[int | None, str]:
         """Return the directory that a path's last name is in, and that name."""
         if directory is None:
-            real = os.path.abspath(path)
-            inside = os.path.relpath(real, self._directory)
-            if inside.startswith(".."):
-                return None, ""
-            above: int | None = ROOT
-            path = inside
+            path = os.path.relpath(path, self._directory)
+            above: int | None = None if path.startswith("..") else ROOT
         else:
             above = self._opened.get(directory)
+        if above is None or "/" not in path:
+            return above, path
         parent, _, name = path.rpartition("/")
-        if above is not None and parent:
-            above = self.tree.find(parent, above)
-        return above, name
+        return self.tree.find(parent, above), name
 
     def _open(self, path: str, flags: int, *mode: int, dir_fd: int | None = None) -> int:
         above, name = self._place(path, dir_fd)

@@ -20,7 +20,8 @@ from checkpointkit.testing.crash.disk import Disk
 from checkpointkit.testing.crash.drawing import draw_operations, draw_tree
 from checkpointkit.testing.crash.judge import Judge, expectations
 from checkpointkit.testing.crash.log import Log
-from checkpointkit.testing.crash.states import Depth, cut_off, states
+from checkpointkit.testing.crash.numbers import draw
+from checkpointkit.testing.crash.states import Cutoff, Depth, certain_beginning, cut_off, states
 from checkpointkit.testing.crash.workloads import WORKLOADS, Scene, Workload
 
 if TYPE_CHECKING:
@@ -163,6 +164,17 @@ class _Trace:
     operations: list[Operation]
     log: Log
 
+    def cut_off(self, cuts: Iterable[int], random: Random, depth: Depth) -> Iterator[Cutoff]:
+        """Tell what each cut finds; they have to ascend, since what is certain stays so."""
+        certain, settled = self.start.copy(), 0
+        for cut in cuts:
+            pending = self.operations[settled:cut]
+            beginning = certain_beginning(pending)
+            for operation in pending[:beginning]:
+                certain.apply(operation)
+            settled += beginning
+            yield cut_off(certain, pending[beginning:], random, depth)
+
 
 class _Run:
     """One workload: its plays, their cuts, their states."""
@@ -184,15 +196,18 @@ class _Run:
         # The same states for the same seed; nothing here is a secret.
         self._random = Random(f"{seed} {workload.name}")  # noqa: S311
         self._report = report
-        self._judged: set[int] = set()
+        self._drawn = draw()
+        self._judged: dict[tuple[object, ...], set[int]] = {}
         self._violations = 0
 
     def play(self) -> None:
         court = Disk(self._directory / "court", _OF_THE_COURT)
         for trace in self._traces():
             judge = Judge(trace.log)
-            for cut in self._cuts(len(trace.operations)):
-                self._cut(court, judge, trace, cut)
+            cuts = self._cuts(len(trace.operations))
+            cutoffs = trace.cut_off(cuts, self._random, self._depth)
+            for cut, cutoff in zip(cuts, cutoffs, strict=True):
+                self._cut(court, judge, trace, cut, cutoff)
                 if self._violations >= _MOST_VIOLATIONS:
                     court.clear()
                     return
@@ -281,18 +296,17 @@ class _Run:
             calls.before = before
             other.close()
 
-    def _cut(self, court: Disk, judge: Judge, trace: _Trace, cut: int) -> None:
+    def _cut(self, court: Disk, judge: Judge, trace: _Trace, cut: int, cutoff: Cutoff) -> None:
         """Judge the states of one cut."""
         operations = trace.operations[:cut]
         expected = expectations(trace.log, operations)
         context = tuple((key, expectation.key()) for key, expectation in expected.items())
+        known = self._judged.setdefault(context, set())
         open_store = partial(self._open_store, court.path, court.calls)
-        cutoff = cut_off(trace.start, operations, self._random, self._depth)
-        for tree in states(cutoff, self._random, self._depth):
-            judged = hash((cutoff.key(tree), context))
-            if judged in self._judged:
+        for number, tree in states(cutoff, self._random, self._depth, self._drawn):
+            if number in known:
                 continue
-            self._judged.add(judged)
+            known.add(number)
             court.become(tree)
             verdict = judge.judge(open_store, expected)
             self._report.judged[self._workload.name] += 1

@@ -17,12 +17,12 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from attrs import Factory, define, evolve, frozen
+from attrs import evolve, frozen
 
+from checkpointkit.testing.crash.numbers import Numbers, draw
 from checkpointkit.testing.crash.tree import (
     Cut,
     Enter,
-    Known,
     Leave,
     Move,
     Names,
@@ -35,6 +35,8 @@ from checkpointkit.testing.crash.tree import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from random import Random
+
+    from checkpointkit.testing.crash.numbers import Drawn
 
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ class Depth:
     random: int
 
 
-@define
+@frozen
 class Cutoff:
     """What a power cut after some operations finds.
 
@@ -73,24 +75,38 @@ class Cutoff:
         names: For each change of a name that is not synced: the ways it may come out.
         contents: For each file with bytes that are not synced: the bytes that it may have,
             the synced ones first and all of them second.
-        known: What the keys of all its states have in common.
     """
 
     certain: Tree
     names: list[list[Change | None]]
     contents: dict[int, list[bytes]]
-    known: Known = Factory(dict)
 
-    def key(self, tree: Tree) -> int:
-        """Return the key of one of the states; see `Tree.key`."""
-        if not self.known:
-            # Directories whose files are certain are the same in each state that shares them.
-            self.known = {
-                id(names): self.certain.parts(names)
-                for names in self.certain.directories.values()
-                if self.contents.keys().isdisjoint(names.values())
-            }
-        return tree.key(self.known)
+
+def certain_beginning(operations: Sequence[Operation]) -> int:
+    """Return how many of the first operations are certain; they are so after each later cut.
+
+    Example:
+        >>> certain_beginning([Write(1, 0, b"x"), Sync(1), Enter(0, "a", 1), Write(1, 0, b"y")])
+        2
+    """
+    last = _last_syncs(operations)
+    for at, operation in enumerate(operations):
+        match operation:
+            case Write(file) | Cut(file):
+                if last.get(file, -1) < at:
+                    return at
+            case Enter() | Leave() | Move():
+                if len(_ways(operation, at, last)) > 1:
+                    return at
+            case _:
+                pass
+    return len(operations)
+
+
+def _last_syncs(operations: Sequence[Operation]) -> dict[int, int]:
+    return {
+        operation.node: at for at, operation in enumerate(operations) if isinstance(operation, Sync)
+    }
 
 
 def cut_off(start: Tree, operations: Sequence[Operation], random: Random, depth: Depth) -> Cutoff:
@@ -102,9 +118,7 @@ def cut_off(start: Tree, operations: Sequence[Operation], random: Random, depth:
         random: Draws the subsets of many sectors.
         depth: How much is tried.
     """
-    last = {
-        operation.node: at for at, operation in enumerate(operations) if isinstance(operation, Sync)
-    }
+    last = _last_syncs(operations)
     certain = start.copy()
     names: list[list[Change | None]] = []
     written: dict[int, list[Write | Cut]] = {}
@@ -157,7 +171,7 @@ def _ways(operation: Enter | Leave | Move, at: int, last: dict[int, int]) -> lis
 def contents_of(
     old: bytes, pending: Sequence[Write | Cut], random: Random, lots: int
 ) -> list[bytes]:
-    r"""Return what a file may hold when some writes were not synced, the old bytes first.
+    r"""Return what a file may hold when some writes were not synced: none, all, and the rest.
 
     Args:
         old: What was synced.
@@ -182,7 +196,9 @@ def contents_of(
     sizes = {1, len(new) // 2, len(new) - 1, *range(SECTOR, len(new), SECTOR)}
     if len(old) < len(new):
         found += [new[:size] for size in sorted(sizes) if len(old) < size < len(new)]
-    return list(dict.fromkeys(found))
+    ways = list(dict.fromkeys(found))
+    # All that was written may come to what was there before; that is not what came in between.
+    return [old, new, *ways[1:]] if old == new and len(ways) > 1 else ways
 
 
 def _torn(old: bytes, new: bytes, random: Random, lots: int) -> Iterator[bytes]:
@@ -229,23 +245,31 @@ def subsets(items: Sequence[T], random: Random, lots: int, *, whole: int) -> Ite
         yield [item for item in items if random.random() < 0.5]  # noqa: PLR2004 - a coin
 
 
-def states(cutoff: Cutoff, random: Random, depth: Depth) -> Iterator[Tree]:
+def states(
+    cutoff: Cutoff, random: Random, depth: Depth, drawn: Drawn | None = None
+) -> Iterator[tuple[int, Tree]]:
     """Yield states that a power cut may leave; some of them more than once.
 
     Args:
         cutoff: What is certain, and what is open.
         random: Draws where there are too many for all.
         depth: How much is tried.
+        drawn: What the numbers of the states are made of; for those of other cuts, too.
+
+    Yields:
+        A number that is the same for equal states alone; and the state, which is then changed into
+        the next one.
     """
+    numbers = Numbers(cutoff.certain, cutoff.contents.keys(), draw() if drawn is None else drawn)
     for changes in _name_states(cutoff.names, random, depth):
         tree = cutoff.certain.copy()
         for operation, leave_source in changes:
             tree.apply(operation, leave_source=leave_source)
-        reached = set(tree.paths().values()) if cutoff.contents else ()
+        number, reached = numbers.of_names(tree)
         open_files = {file: ways for file, ways in cutoff.contents.items() if file in reached}
         for contents in _content_states(open_files, random, depth):
             tree.files.update(contents)
-            yield tree
+            yield number + numbers.of_contents(contents, reached), tree
 
 
 def _name_states(

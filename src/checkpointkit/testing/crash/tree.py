@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field, frozen, setters
 
 ROOT: Final = 0
 """The number of the topmost directory."""
@@ -70,17 +70,17 @@ Operation = Write | Cut | Enter | Leave | Move | Sync
 class Names(dict[str, int]):
     """The names in a directory, and what they name; never changed, so trees may share it."""
 
-    _key: int | None = None
-
-    def key(self) -> int:
-        """Return a number that is the same for equal names; found once."""
-        if self._key is None:
-            self._key = hash(tuple(sorted(self.items())))
-        return self._key
+    def having(self, name: str, node: int) -> Names:
+        """Return these names, with one that names something."""
+        names = Names(self)
+        names[name] = node
+        return names
 
     def without(self, name: str) -> Names:
         """Return all names but one."""
-        return Names({other: node for other, node in self.items() if other != name})
+        names = Names(self)
+        names.pop(name, None)
+        return names
 
 
 def _directories(directories: dict[int, dict[str, int]]) -> dict[int, Names]:
@@ -88,10 +88,6 @@ def _directories(directories: dict[int, dict[str, int]]) -> dict[int, Names]:
         number: names if isinstance(names, Names) else Names(names)
         for number, names in directories.items()
     }
-
-
-Known = dict[int, tuple[int, list[int]]]
-"""What `Tree.parts` has returned, by the identity of the names."""
 
 
 @define
@@ -103,12 +99,14 @@ class Tree:
         files: The bytes of each file.
     """
 
-    directories: dict[int, Names] = field(factory=lambda: {ROOT: Names()}, converter=_directories)
+    directories: dict[int, Names] = field(
+        factory=lambda: {ROOT: Names()}, converter=_directories, on_setattr=setters.NO_OP
+    )
     files: dict[int, bytes] = Factory(dict)
 
     def copy(self) -> Tree:
         """Return a copy of its own; names and bytes are never changed, so they are shared."""
-        copied = Tree(files=dict(self.files))
+        copied = Tree(files=self.files.copy())
         copied.directories = dict(self.directories)
         return copied
 
@@ -119,40 +117,35 @@ class Tree:
             operation: It.
             leave_source: Of a rename, let the old name stand, too.
         """
+        directories = self.directories
         match operation:
-            case Write(file, offset, data):
-                self.files[file] = overwritten(self.files.get(file, b""), offset, data)
-            case Cut(file, size):
-                self.files[file] = self.files.get(file, b"")[:size].ljust(size, b"\0")
             case Enter(directory, name, node, is_directory):
                 if is_directory:
-                    self.directories.setdefault(node, Names())
+                    directories.setdefault(node, Names())
                 else:
                     self.files.setdefault(node, b"")
-                self._name(directory, name, node)
+                directories[directory] = directories[directory].having(name, node)
+            case Write(file, offset, data):
+                self.files[file] = overwritten(self.files.get(file, b""), offset, data)
             case Leave(directory, name):
-                self.directories[directory] = self.directories[directory].without(name)
+                directories[directory] = directories[directory].without(name)
             case Move(directory, name, to_directory, to_name, node):
-                names = self.directories[directory]
+                names = directories[directory]
                 if names.get(name) == node and not leave_source:
-                    self.directories[directory] = names.without(name)
-                self._name(to_directory, to_name, node)
+                    directories[directory] = names.without(name)
+                directories[to_directory] = directories[to_directory].having(to_name, node)
+            case Cut(file, size):
+                self.files[file] = self.files.get(file, b"")[:size].ljust(size, b"\0")
             case _:
                 pass
 
-    def _name(self, directory: int, name: str, node: int) -> None:
-        self.directories[directory] = Names({**self.directories[directory], name: node})
-
     def find(self, path: str, directory: int = ROOT) -> int | None:
         """Return what a path names, seen from a directory; None where there is nothing."""
-        node = directory
+        node: int | None = directory
         for name in path.split("/"):
-            if name in {"", "."}:
-                continue
-            found = self.directories.get(node, Names()).get(name)
-            if found is None:
-                return None
-            node = found
+            if name not in {"", "."}:
+                names = None if node is None else self.directories.get(node)
+                node = None if names is None else names.get(name)
         return node
 
     def paths(self) -> dict[str, int]:
@@ -168,30 +161,8 @@ class Tree:
                     left.append((f"{path}/", node))
         return found
 
-    def key(self, known: Known | None = None) -> int:
-        """Return a number that is the same for the same paths, nodes and bytes in one process.
 
-        Args:
-            known: What `parts` has returned for some of its names, by their identity; it saves
-                time where many trees share most of their directories.
-        """
-        found: list[object] = []
-        left = [ROOT]
-        while left:
-            directory = left.pop()
-            names = self.directories[directory]
-            part = None if known is None else known.get(id(names))
-            number, below = self.parts(names) if part is None else part
-            found.append((directory, number))
-            left += below
-        return hash(frozenset(found))
-
-    def parts(self, names: Names) -> tuple[int, list[int]]:
-        """Return a number for names and the bytes of their files, and the directories below."""
-        files = self.files
-        below = [node for node in names.values() if node not in files]
-        contents = frozenset((node, files[node]) for node in names.values() if node in files)
-        return hash((names.key(), contents)), below
+_NOTHING: Final = Names()
 
 
 def overwritten(old: bytes, offset: int, data: bytes) -> bytes:
