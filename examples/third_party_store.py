@@ -1,8 +1,8 @@
 """A store that is not from here: checkpoints in one SQLite file, and nothing that is optional.
 
 Written from the contract in `checkpointkit.stores.base` alone. It keeps the newest generation of
-each key, so it declares neither `history` nor `set_aside`. The tests run the conformance suite on
-it:
+each key, so it declares neither `history`, `pins` nor `set_aside`. The tests run the conformance
+suite on it:
 
     class TestOneFileStore(StoreTests):
         @pytest.fixture
@@ -139,6 +139,12 @@ class OneFileStore:
 
     def set_aside(self, key: str, revision: str) -> str:  # noqa: ARG002 - it keeps no evidence
         self._refuse("set aside")
+
+    def pin(self, key: str, generation: int) -> None:  # noqa: ARG002 - it keeps no generations
+        self._refuse("pin")
+
+    def unpin(self, key: str, generation: int) -> None:  # noqa: ARG002 - so none is pinned
+        self._refuse("unpin")
 
     def scope(self, name: str) -> NoReturn:  # noqa: ARG002 - it has none
         self._refuse("scope")

@@ -87,7 +87,8 @@ def test_a_failing_call_changes_nothing_or_says_that_it_may_have(
             bench.calls.heal()
             now = shown(bench.store, key)
             if error is None or isinstance(error, OutcomeUnknownError):
-                assert now in {scenario.after, old if name == "recover" else scenario.after}, where
+                # two calls of the store in one: the first of them may be the one that is not known
+                assert now in {scenario.after, *([old] * (name in ("recover", "migrate")))}, where
             elif name == "recover":  # two calls of the store in one
                 assert now in (old, scenario.after), where
             else:

@@ -168,6 +168,12 @@ def add_unacknowledged(directory: Path, key: str) -> None:
     (directory / key / str(highest(directory, key) + 1)).write_bytes(b"cut off")
 
 
+def pin_oldest(directory: Path, key: str) -> None:
+    """Pin the first state of a key."""
+    oldest = min(int(name) for name in os.listdir(directory / key) if name.isdigit())
+    (directory / key / f"{oldest}.pin").touch()
+
+
 def without_ballast(directory: Path, key: str) -> None:
     """Take the ballast away, so that the save makes it anew."""
     (directory / ".reserve" / "ballast").unlink()
@@ -218,6 +224,7 @@ SCENARIOS: Final = {
     "save with a long history": Scenario(6, save, 50, history=3),
     "save after a lost number": Scenario(2, save, 50, unlink_newest),
     "save after a cut-off one": Scenario(2, save, 50, add_unacknowledged),
+    "save over a pin": Scenario(2, save, 50, pin_oldest),
     "save with a reserve": Scenario(2, save, 50, reserve=500),
     "save that refills the reserve": Scenario(2, save, 50, without_ballast, reserve=500),
     "remove": Scenario(2, remove, "absent"),

@@ -16,7 +16,7 @@ from checkpointkit.stores.files.store import FileStore
 from checkpointkit.testing.calls import KillingCalls
 from tests.support.calls import manager_of, rot, shown
 from tests.support.children import Child
-from tests.support.states import NOW, generations, number_of, sealed, temporaries
+from tests.support.states import NOW, generations, number_of, pins, sealed, temporaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,8 @@ class Scenario:
         prepare: Done to the files before.
         history: The option of the store.
         reserve: The option of the store.
+        pinned: The generations of the key that are pinned before and after.
+        again: Whether the next process does it again, and has to finish it.
     """
 
     saves: int
@@ -66,6 +68,8 @@ class Scenario:
     prepare: Callable[[Path, Keys], object] | None = None
     history: int = 1
     reserve: int = 0
+    pinned: tuple[list[int], list[int]] = ([], [])
+    again: bool = False
 
 
 def save(store: FileStore, keys: Keys) -> object:
@@ -94,6 +98,19 @@ def migrate(store: FileStore, keys: Keys) -> object:
     report = manager_of(store).migrate([keys.key, keys.neighbour])
     assert not report.problems
     return report
+
+
+def pin(store: FileStore, keys: Keys) -> None:
+    store.pin(keys.key, 1)
+
+
+def unpin(store: FileStore, keys: Keys) -> None:
+    store.unpin(keys.key, 1)
+
+
+def pin_oldest(directory: Path, keys: Keys) -> None:
+    with FileStore(directory) as store:
+        store.pin(keys.key, 1)
 
 
 def open_again(store: FileStore, keys: Keys) -> None:
@@ -154,7 +171,18 @@ SCENARIOS: Final = {
         (0, 1, "absent"),
         lambda directory, keys: rot(directory, keys.key),
     ),
-    "migrate": Scenario(2, migrate, (1, 1, "absent"), (101, 101, "absent")),
+    "pin": Scenario(2, pin, (1, 1, "absent"), (1, 1, "absent"), pinned=([], [1])),
+    "pin of a first save": Scenario(1, pin, (0, 0, "absent"), (0, 0, "absent"), pinned=([], [1])),
+    "unpin": Scenario(2, unpin, (1, 1, "absent"), (1, 1, "absent"), pin_oldest, pinned=([1], [])),
+    "save over a pin": Scenario(
+        2, save, (1, 1, "absent"), (50, 1, "absent"), pin_oldest, pinned=([1], [1])
+    ),
+    "save over a pin without history": Scenario(
+        1, save, (0, 0, "absent"), (50, 0, "absent"), pin_oldest, history=0, pinned=([1], [1])
+    ),
+    "migrate": Scenario(
+        2, migrate, (1, 1, "absent"), (101, 101, "absent"), pinned=([], [2]), again=True
+    ),
     "opening": Scenario(2, open_again, (1, 1, "absent"), (1, 1, "absent")),
     "opening with a reserve": Scenario(
         2, open_again, (1, 1, "absent"), (1, 1, "absent"), take_ballast, reserve=300
@@ -252,10 +280,31 @@ def _judge(
                 unchanged = state == both[0] != both[1] and state != "damaged"
                 if unchanged and generations(store, key) != old[key]:
                     problems.append(f"{key!r} has {generations(store, key)}, not {old[key]}")
+            if pins(store, keys.key) not in scenario.pinned[told:]:
+                problems.append(f"{pins(store, keys.key)} are pinned, of {scenario.pinned}")
+            if scenario.again and not problems:
+                problems += _finish(store, scenario, keys)
             problems += _go_on(store, scenario, keys, old)
     except CheckpointError as error:
         problems.append(repr(error))
     return found, problems
+
+
+def _finish(store: FileStore, scenario: Scenario, keys: Keys) -> list[str]:
+    """Do again what was cut off, and see that nothing is missing."""
+    scenario.act(store, keys)
+    problems = []
+    for key, before, after in zip(keys, scenario.before, scenario.after, strict=True):
+        if shown(store, key) != after:
+            problems.append(f"{key!r} shows {shown(store, key)} when it was done again")
+        problems += [
+            f"{key!r} has {generation} pinned, which is not the way back"
+            for generation in pins(store, key)
+            if number_of(store, key, generation) != before
+        ]
+        if before != after and pins(store, key) != scenario.pinned[1]:
+            problems.append(f"{key!r} has {pins(store, key)} pinned when it was done again")
+    return problems
 
 
 def _go_on(
@@ -263,6 +312,7 @@ def _go_on(
 ) -> list[str]:
     """See that the store works, and uses no number twice."""
     problems = []
+    pinned = pins(store, keys.key)
     for key in keys:
         if shown(store, key) == "damaged":
             recover(store, key, NOW)
@@ -271,7 +321,10 @@ def _go_on(
         entry = store.write(key, sealed(key, 99))
         if entry.generation <= max(old[key], default=0):
             problems.append(f"{key!r}: generation {entry.generation} is used twice")
-        if number_of(store, key) != 99 or len(store.history(key)) > 1 + scenario.history:
+        older = [entry for entry in store.history(key)[1:] if not entry.pinned]
+        if number_of(store, key) != 99 or len(older) > scenario.history:
             problems.append(f"{key!r} was saved, and shows {shown(store, key)}")
+    if pins(store, keys.key) != pinned:
+        problems.append(f"a further save has left {pins(store, keys.key)} pinned, not {pinned}")
     problems += [str(problem.error) for problem in verify(store, keys).problems]
     return problems

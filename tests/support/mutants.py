@@ -84,6 +84,17 @@ def prune_first() -> None:
     replace(NextSave, "publish", prune_and_publish)
 
 
+def prune_pinned() -> None:
+    """Delete the old generations, pinned or not."""
+    prune = NextSave.prune
+
+    def prune_all(self: NextSave, history: int) -> None:
+        self._state = self._state._replace(pinned=frozenset())
+        prune(self, history)
+
+    replace(NextSave, "prune", prune_all)
+
+
 def unlink_first() -> None:
     """Make room for the new state before it takes its place."""
     publish = NextSave.publish
@@ -144,6 +155,7 @@ MUTANTS: dict[str, tuple[Callable[[], None], str]] = {
     "renames before it writes": (rename_first, "next save"),
     "renames before it writes when rolling back": (rename_first, "rollback"),
     "prunes before it publishes": (prune_first, "next save"),
+    "prunes what is pinned": (prune_pinned, "save over a pin without history"),
     "unlinks before it renames": (unlink_first, "migrate"),
     "fills a key's directory in place": (directory_first, "first save"),
     "deletes in place": (delete_in_place, "remove"),

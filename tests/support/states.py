@@ -49,6 +49,11 @@ def generations(store: Store, key: str) -> list[int]:
     return [entry.generation for entry in store.history(key)]
 
 
+def pins(store: Store, key: str) -> list[int]:
+    """Return the numbers in a key's history that are pinned."""
+    return [entry.generation for entry in store.history(key) if entry.pinned]
+
+
 def tree(directory: Path) -> dict[str, tuple[int, int, bytes]]:
     """Return each path below a directory with its inode, its mode, and its bytes."""
     found = {}

@@ -200,6 +200,7 @@ class LostGeneration(Plain):
     "a_number_is_not_used_again_after_remove",
     "a_revision_is_another_one_as_soon_as_something_else_stands_there",
     "a_second_opening_shares_the_store_or_is_kept_apart",
+    "remove_takes_pinned_generations_with_the_key",
     "remove_works_on_damaged_checkpoints",
     "what_was_removed_does_not_come_back",
 )
@@ -322,6 +323,10 @@ class ChangingRevision(Plain):
     "a_revision_is_another_one_as_soon_as_something_else_stands_there",
     "a_second_opening_shares_the_store_or_is_kept_apart",
     "an_atomic_batch_saves_all_keys_or_is_refused",
+    "an_unpinned_generation_is_one_of_the_older_ones_again",
+    "another_opening_sees_the_pins_and_keeps_to_them",
+    "pinned_generations_are_kept_or_pins_are_refused",
+    "pinning_is_done_once_and_undone_once",
     "set_aside_takes_the_newest_out_or_is_refused",
     "the_state_saved_last_is_the_newest",
     "until_the_next_save_a_key_set_aside_stays_damaged",
@@ -342,6 +347,7 @@ class StaleHistory(Plain):
 @caught_by(
     "a_scope_has_keys_of_its_own_or_is_refused",
     "a_second_opening_shares_the_store_or_is_kept_apart",
+    "another_opening_sees_the_pins_and_keeps_to_them",
     "of_two_who_expect_the_same_one_wins",
     needs_others=True,
 )
@@ -376,7 +382,14 @@ class NotAtomic(Plain):
 
 
 @caught_by(
+    "a_batch_keeps_what_is_pinned",
+    "an_unpinned_generation_is_one_of_the_older_ones_again",
+    "another_opening_sees_the_pins_and_keeps_to_them",
     "at_each_step_of_a_change_readers_see_the_old_state_or_the_new_one",
+    "pinned_generations_are_kept_or_pins_are_refused",
+    "pinned_generations_do_not_count_in_the_history",
+    "pins_are_there_when_the_store_is_opened_again",
+    "what_is_set_aside_is_not_pinned_any_more",
     needs_others=True,
 )
 class RemovesFirst(Plain):
@@ -832,6 +845,7 @@ class Resurrection(Plain):
     "a_state_beyond_max_bytes_is_not_read",
     "keys_do_not_touch_one_another",
     "remove_compares_the_expectation",
+    "remove_takes_pinned_generations_with_the_key",
     "remove_takes_the_key_with_all_its_generations",
     "what_was_removed_does_not_come_back",
 )
@@ -1015,7 +1029,8 @@ class MissingScopes(Plain):
 
 
 @caught_by(
-    "a_scope_has_keys_of_its_own_or_is_refused", "a_scope_is_there_when_the_store_is_opened_again"
+    "a_scope_has_keys_of_its_own_or_is_refused",
+    "a_scope_is_there_when_the_store_is_opened_again",
 )
 class ScopeSharingKeys(Plain):
     """Gives itself for a scope."""
@@ -1029,6 +1044,7 @@ class ScopeSharingKeys(Plain):
     "an_empty_state_is_set_aside_like_any_other",
     "set_aside_takes_the_newest_out_or_is_refused",
     "until_the_next_save_a_key_set_aside_stays_damaged",
+    "what_is_set_aside_is_not_pinned_any_more",
 )
 class EvidenceLeavesTheOlder(Plain):
     """Sets the newest aside, and shows the older one as the newest."""
@@ -1076,6 +1092,193 @@ class DamageStays(Plain):
             except CorruptCheckpointError as error:
                 raise StoreError(key, "remove", error.reason) from error
         super().remove(key, expected=expected)
+
+
+# ------------------------------------------------------------------------------------------ pins
+
+
+@caught_by("pinned_generations_do_not_count_in_the_history")
+class PinThatIsCounted(Plain):
+    """Counts what is pinned among the older generations that it keeps."""
+
+    def prune(self, box: Box) -> None:
+        super().prune(box)
+        loose = [n for n in box.kept if n not in box.pinned and n != box.newest]
+        for oldest in loose if box.pinned else ():
+            del box.kept[oldest]
+
+
+@caught_by(
+    "a_batch_keeps_what_is_pinned",
+    "an_unpinned_generation_is_one_of_the_older_ones_again",
+    "another_opening_sees_the_pins_and_keeps_to_them",
+    "pinned_generations_are_kept_or_pins_are_refused",
+    "pinned_generations_do_not_count_in_the_history",
+    "pins_are_there_when_the_store_is_opened_again",
+    "what_is_set_aside_is_not_pinned_any_more",
+)
+class PinLostAtTheSecondSave(Plain):
+    """Keeps what is pinned while it is the one before the newest."""
+
+    def prune(self, box: Box) -> None:
+        box.pinned &= set(list(box.kept)[-2:])
+        super().prune(box)
+
+
+@caught_by(
+    "an_unpinned_generation_is_one_of_the_older_ones_again",
+    "pins_are_there_when_the_store_is_opened_again",
+)
+class UnpinDeletesAnother(Plain):
+    """Lets all of a key's pins go with the one that is named, and deletes what they kept."""
+
+    def unpin(self, key: str, generation: int) -> None:
+        super().unpin(key, generation)
+        with self.locked():
+            state = self.load()
+            box = self.box(state, key)
+            box.pinned.clear()
+            self.prune(box)
+            self.save(state)
+
+
+@caught_by("an_unpinned_newest_generation_stays_the_newest", "pinning_is_done_once_and_undone_once")
+class UnpinDeletesTheNewest(Plain):
+    """Deletes whatever is unpinned."""
+
+    def unpin(self, key: str, generation: int) -> None:
+        super().unpin(key, generation)
+        with self.locked():
+            state = self.load()
+            self.box(state, key).kept.pop(generation, None)
+            self.save(state)
+
+
+@caught_by("pinned_generations_are_kept_or_pins_are_refused")
+class UndeclaredPins(Plain):
+    """Takes pins, and does not say so."""
+
+    features = ALL - {"pins"}
+
+
+@caught_by("pinning_is_done_once_and_undone_once")
+class CountedPins(Plain):
+    """Wants to be unpinned as often as it was pinned."""
+
+    def pin(self, key: str, generation: int) -> None:
+        again = any(entry.pinned for entry in self.history(key) if entry.generation == generation)
+        super().pin(key, generation)
+        self.locks = getattr(self, "locks", 0) + again
+
+    def unpin(self, key: str, generation: int) -> None:
+        if getattr(self, "locks", 0):
+            self.locks -= 1
+        else:
+            super().unpin(key, generation)
+
+
+@caught_by("pinning_is_done_once_and_undone_once")
+class UnpinOfNothing(Plain):
+    """Cannot unpin what is not pinned."""
+
+    def unpin(self, key: str, generation: int) -> None:
+        if not any(e.pinned for e in self.history(key) if e.generation == generation):
+            raise CheckpointNotFoundError(key, generation)
+        super().unpin(key, generation)
+
+
+@caught_by("remove_takes_pinned_generations_with_the_key", "what_is_not_there_cannot_be_pinned")
+class PinOfAnything(Plain):
+    """Notes a pin for whatever number it is given."""
+
+    def pin(self, key: str, generation: int) -> None:
+        try:
+            super().pin(key, generation)
+        except CheckpointNotFoundError:
+            self.must_be_open("pin")
+
+
+@caught_by(
+    "a_pin_is_of_one_key_alone",
+    "an_unpinned_generation_is_one_of_the_older_ones_again",
+    "pinned_generations_do_not_count_in_the_history",
+)
+class PinsByNumber(Plain):
+    """Keeps one list of pinned numbers for all keys."""
+
+    def pin(self, key: str, generation: int) -> None:
+        super().pin(key, generation)
+        with self.locked():
+            state = self.load()
+            for box in state.values():
+                box.pinned.add(generation)
+            self.save(state)
+
+    def place(self, state: State, key: str, number: int, data: bytes) -> Entry:
+        everywhere = set().union(*(box.pinned for box in state.values()))
+        state.setdefault(self.name(key), Box()).pinned |= everywhere
+        return super().place(state, key, number, data)
+
+
+@caught_by("remove_takes_pinned_generations_with_the_key")
+class RemoveSparesThePinned(Plain):
+    """Removes what is not pinned."""
+
+    def clear(self, box: Box) -> None:
+        for number in set(box.kept) - box.pinned:
+            del box.kept[number]
+
+
+@caught_by("a_batch_keeps_what_is_pinned")
+class BatchPrunesThePinned(Plain):
+    """Looks at no pin where several keys are saved."""
+
+    def write_many(self, items: Mapping[str, Seal], *, atomic: bool = False) -> BatchResult:
+        result = super().write_many(items, atomic=atomic)
+        with self.locked():
+            state = self.load()
+            for key in result.saved:
+                box = self.box(state, key)
+                box.pinned.clear()
+                self.prune(box)
+            self.save(state)
+        return result
+
+
+@caught_by(
+    "another_opening_sees_the_pins_and_keeps_to_them",
+    "pins_are_there_when_the_store_is_opened_again",
+)
+class PinsOfOneOpening(Plain):
+    """Keeps its pins beside the states, where nobody else sees them."""
+
+    def __init__(self, path: Path, max_bytes: int, prefix: str = "") -> None:
+        super().__init__(path, max_bytes, prefix)
+        self.pins: dict[str, set[int]] = {}
+
+    def load(self) -> State:
+        state = super().load()
+        for name, box in state.items():
+            box.pinned = self.pins.get(name, set())
+        return state
+
+    def save(self, state: State) -> None:
+        self.pins = {name: set(box.pinned) for name, box in state.items()}
+        super().save(state)
+
+
+@caught_by("what_is_set_aside_is_not_pinned_any_more")
+class EvidenceStaysPinned(Plain):
+    """Pins what is damaged."""
+
+    def set_aside(self, key: str, revision: str) -> str:
+        pinned = {entry.generation for entry in self.history(key) if entry.pinned}
+        where = super().set_aside(key, revision)
+        with self.locked():
+            state = self.load()
+            self.box(state, key).pinned |= pinned
+            self.save(state)
+        return where
 
 
 # --------------------------------------------------------------------------------------- closing

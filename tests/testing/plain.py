@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ALL: frozenset[Feature] = frozenset(
-    {"atomic_many", "durable", "history", "scopes", "set_aside", "shared"}
+    {"atomic_many", "durable", "history", "pins", "scopes", "set_aside", "shared"}
 )
 IN_MEMORY = ALL - {"durable", "shared"}
 
@@ -43,6 +43,7 @@ class Box:
 
     def __init__(self) -> None:
         self.kept: dict[int, bytes | Damaged] = {}
+        self.pinned: set[int] = set()
         self.highest = 0
 
     @property
@@ -126,11 +127,13 @@ class Plain:
         return self.entry(number, data)
 
     def prune(self, box: Box) -> None:
-        for oldest in list(box.kept)[: -1 - self.older]:
+        loose = [n for n in box.kept if n not in box.pinned and n != box.newest]
+        for oldest in loose[: max(0, len(loose) - self.older)]:
             del box.kept[oldest]
 
     def clear(self, box: Box) -> None:
         box.kept.clear()
+        box.pinned.clear()
 
     def entry(self, number: int, data: bytes | Damaged) -> Entry:
         if isinstance(data, Damaged):
@@ -207,8 +210,11 @@ class Plain:
     def history(self, key: str) -> tuple[Entry, ...]:
         key = self.check(key)
         self.must_be_open("read the history")
-        kept = self.box(self.load(), key).kept
-        return tuple(self.entry(number, kept[number]) for number in reversed(kept))
+        box = self.box(self.load(), key)
+        return tuple(
+            self.entry(number, box.kept[number])._replace(pinned=number in box.pinned)
+            for number in reversed(box.kept)
+        )
 
     def remove(self, key: str, *, expected: Expected = None) -> None:
         key = self.check(key)
@@ -230,8 +236,31 @@ class Plain:
             if newest is None or self.entry(newest, box.kept[newest]).revision != revision:
                 raise ConflictError(key, None, newest)
             box.kept[newest] = Damaged("it was set aside")
+            box.pinned.discard(newest)
             self.save(state)
         return "nowhere in particular"
+
+    def pin(self, key: str, generation: int) -> None:
+        key = self.check(key)
+        self.must_be_open("pin")
+        with self.locked():
+            state = self.load()
+            box = self.box(state, key)
+            if generation not in box.kept:
+                raise CheckpointNotFoundError(key, generation)
+            data = box.kept[generation]
+            if isinstance(data, Damaged):
+                raise CorruptCheckpointError(key, generation, data.reason)
+            box.pinned.add(generation)
+            self.save(state)
+
+    def unpin(self, key: str, generation: int) -> None:
+        key = self.check(key)
+        self.must_be_open("unpin")
+        with self.locked():
+            state = self.load()
+            self.box(state, key).pinned.discard(generation)
+            self.save(state)
 
     def scope(self, name: str) -> Self:
         name = self.check(name)
@@ -335,6 +364,12 @@ class Bare(Plain):
 
     def set_aside(self, key: str, revision: str) -> str:
         raise StoreError(key, "set aside", "no evidence is kept")
+
+    def pin(self, key: str, generation: int) -> None:
+        raise StoreError(key, "pin", "there are no pins")
+
+    def unpin(self, key: str, generation: int) -> None:
+        raise StoreError(key, "unpin", "there are no pins")
 
     def scope(self, name: str) -> Self:
         raise StoreError(None, "scope", "there are no scopes")

@@ -42,6 +42,8 @@ def calls_of(store: FaultyStore) -> dict[Method, Callable[[], object]]:
         "keys": store.keys,
         "history": lambda: store.history("a"),
         "set_aside": lambda: store.set_aside("a", store.history("a")[0].revision),
+        "pin": lambda: store.pin("a", store.history("a")[0].generation),
+        "unpin": lambda: store.unpin("a", 1),
         "remove": lambda: store.remove("a"),
         "scope": lambda: store.scope("devices"),
         "close": store.close,
@@ -59,13 +61,13 @@ def test_each_method_of_a_store_can_fail_once_and_changes_nothing(
         with pytest.raises(StoreUnavailableError) as caught:
             call()
         assert caught.value.operation == method
-        keyed = method in {"read", "write", "history", "set_aside", "remove"}
+        keyed = method not in {"write_many", "keys", "scope", "close"}
         assert caught.value.key == ("a" if keyed else None)
         assert inner.history("a") == before
         call()
 
 
-@pytest.mark.parametrize("method", ["write", "write_many", "set_aside", "remove"])
+@pytest.mark.parametrize("method", ["write", "write_many", "set_aside", "pin", "remove"])
 def test_a_change_can_take_effect_and_fail_nevertheless(
     store: FaultyStore, inner: MemoryStore, method: Method
 ) -> None:

@@ -22,6 +22,11 @@ only errors are those of `checkpointkit.errors`: `CheckpointNotFoundError`, `Con
 `InvalidKeyError`, and `StoreError` with its subclasses for all that the medium does; what an
 engine raises is the `__cause__`. Whatever `seal` raises passes through as it is.
 
+**Pins** (feature `pins`). A *pinned* generation is kept until it is unpinned or its key is removed,
+however few older generations the store keeps; and it does not count among those. It is listed by
+`history` with `Entry.pinned`, and read, as any other. When it becomes an older one it stays
+pinned. A pin is not for what is damaged: what is set aside is not pinned any more.
+
 **Buffers.** Bytes that went in or came out belong to nobody: later changes to a caller's buffer
 never show in a store.
 
@@ -55,12 +60,13 @@ ABSENT: Final = Absent.ABSENT
 Expected = int | Absent | None
 """A generation, `ABSENT`, or None for "whatever is there"."""
 
-Feature = Literal["atomic_many", "durable", "history", "scopes", "set_aside", "shared"]
+Feature = Literal["atomic_many", "durable", "history", "pins", "scopes", "set_aside", "shared"]
 """What a store may offer beyond the minimum.
 
 - `atomic_many`: `write_many(…, atomic=True)` saves all keys or none.
 - `durable`: what `write` acknowledged survives a power cut, and the death of the process.
 - `history`: older generations can be listed and read: the one before the newest at least.
+- `pins`: `pin` keeps a generation until `unpin`. A store with `pins` has `history`, too.
 - `scopes`: `scope(name)` gives a store within the store.
 - `set_aside`: `set_aside` keeps the bytes of a damaged generation as evidence.
 - `shared`: several processes may use the store at the same time. A store without it refuses a
@@ -81,11 +87,14 @@ class Entry(NamedTuple):
         revision: Names these very bytes: another text as soon as other bytes stand there. It
             means nothing beyond equality (a digest, an etag, an inode with its times).
         size: Bytes stored.
+        pinned: Whether it is pinned, as far as `history` found; whatever else returns an entry
+            leaves it out.
     """
 
     generation: int
     revision: str
     size: int
+    pinned: bool = False
 
 
 class Damaged(NamedTuple):
@@ -222,6 +231,32 @@ class Store(Protocol):
 
         Raises:
             ConflictError: The newest generation has another revision by now.
+        """
+        ...
+
+    def pin(self, key: str, generation: int) -> None:
+        """Keep a generation until it is unpinned; no error where it is pinned already.
+
+        As durable as a save when it returns.
+
+        Args:
+            key: The key.
+            generation: Which one; the newest or an older one.
+
+        Raises:
+            CheckpointNotFoundError: There is no such key or generation.
+            CorruptCheckpointError: There is one, and its bytes cannot be had (see `Damaged`).
+        """
+        ...
+
+    def unpin(self, key: str, generation: int) -> None:
+        """Let a generation go: it counts among the older ones again, and may go at once.
+
+        As durable as a save when it returns. No error where it is not pinned, or not there.
+
+        Args:
+            key: The key.
+            generation: Which one.
         """
         ...
 

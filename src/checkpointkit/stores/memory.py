@@ -29,7 +29,9 @@ from checkpointkit.stores.base import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FEATURES: Final[frozenset[Feature]] = frozenset({"atomic_many", "history", "scopes", "set_aside"})
+_FEATURES: Final[frozenset[Feature]] = frozenset(
+    {"atomic_many", "history", "pins", "scopes", "set_aside"}
+)
 _EVIDENCE: Final = 16
 
 
@@ -37,7 +39,7 @@ class MemoryStore:
     """Keeps checkpoints in this process, safe between threads; nothing survives it.
 
     Args:
-        history: How many older generations of each key are kept.
+        history: How many older generations of each key are kept, beside those that are pinned.
         max_bytes: The largest envelope that is taken.
 
     Raises:
@@ -58,6 +60,7 @@ class MemoryStore:
         self._max_bytes = max_bytes
         self._generations: dict[str, dict[int, bytes | Damaged]] = {}  # oldest first
         self._highest: dict[str, int] = {}  # survives remove: no number is used twice
+        self._pinned: dict[str, set[int]] = {}
         self._evidence: list[bytes | Damaged] = []
         self._scopes: dict[str, MemoryStore] = {}
         self._lock = Lock()
@@ -125,7 +128,11 @@ class MemoryStore:
         key = check_key(key)
         with self._lock:
             generations = self._of(key, "history")
-            return tuple(_entry(number, data) for number, data in reversed(generations.items()))
+            pinned = self._pinned.get(key, ())
+            return tuple(
+                _entry(number, data)._replace(pinned=number in pinned)
+                for number, data in reversed(generations.items())
+            )
 
     def remove(self, key: str, *, expected: Expected = None) -> None:
         """See `Store.remove`."""
@@ -134,6 +141,7 @@ class MemoryStore:
             generations = self._of(key, "remove")
             check_expected(key, expected, next(reversed(generations), None))
             self._generations.pop(key, None)
+            self._pinned.pop(key, None)
 
     def set_aside(self, key: str, revision: str) -> str:
         """See `Store.set_aside`."""
@@ -146,7 +154,26 @@ class MemoryStore:
                 raise ConflictError(key, None, newest)
             self._evidence = [*self._evidence, generations[newest]][-_EVIDENCE:]
             generations[newest] = Damaged("the newest generation was set aside")
+            self._pinned.get(key, set()).discard(newest)
         return f"memory, item {len(self._evidence)} of the evidence"
+
+    def pin(self, key: str, generation: int) -> None:
+        """See `Store.pin`."""
+        key = check_key(key)
+        with self._lock:
+            data = self._of(key, "pin").get(generation)
+            if data is None:
+                raise CheckpointNotFoundError(key, generation)
+            if isinstance(data, Damaged):
+                raise CorruptCheckpointError(key, generation, data.reason)
+            self._pinned.setdefault(key, set()).add(generation)
+
+    def unpin(self, key: str, generation: int) -> None:
+        """See `Store.unpin`; if it is not kept any more, it goes with the next save."""
+        key = check_key(key)
+        with self._lock:
+            self._open("unpin")
+            self._pinned.get(key, set()).discard(generation)
 
     def scope(self, name: str) -> MemoryStore:
         """See `Store.scope`; the same name gives the same store, opened again if it was closed."""
@@ -188,7 +215,9 @@ class MemoryStore:
             del generations[damaged]
         generations[number] = data
         self._highest[key] = number
-        for oldest in list(generations)[: -1 - self._history]:
+        pinned = self._pinned.get(key, ())
+        loose = [n for n in generations if n not in pinned and n != number]
+        for oldest in loose[: max(0, len(loose) - self._history)]:
             del generations[oldest]
         return _entry(number, data)
 

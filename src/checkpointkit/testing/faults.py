@@ -17,11 +17,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Method = Literal[
-    "close", "history", "keys", "read", "remove", "scope", "set_aside", "write", "write_many"
+    "close",
+    "history",
+    "keys",
+    "pin",
+    "read",
+    "remove",
+    "scope",
+    "set_aside",
+    "unpin",
+    "write",
+    "write_many",
 ]
 """The methods of a store."""
 
-_CHANGES: Final = frozenset({"remove", "set_aside", "write", "write_many"})
+_CHANGES: Final = frozenset({"pin", "remove", "set_aside", "unpin", "write", "write_many"})
 
 
 @define
@@ -216,6 +226,14 @@ was injected; the previous state is unchanged, try again
     def set_aside(self, key: str, revision: str) -> str:
         """See `Store.set_aside`."""
         return self._call("set_aside", key, lambda: self._store.set_aside(key, revision))
+
+    def pin(self, key: str, generation: int) -> None:
+        """See `Store.pin`."""
+        self._call("pin", key, lambda: self._store.pin(key, generation))
+
+    def unpin(self, key: str, generation: int) -> None:
+        """See `Store.unpin`."""
+        self._call("unpin", key, lambda: self._store.unpin(key, generation))
 
     def scope(self, name: str) -> Self:
         """See `Store.scope`; it shares the faults and the counts."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from checkpointkit.envelope import HEADER_LIMIT, Header, open_header
 from checkpointkit.errors import CorruptCheckpointError, EnvelopeVersionError
 from checkpointkit.stores.base import Damaged, Entry
-from checkpointkit.stores.files.layout import CURRENT, generation_of
+from checkpointkit.stores.files.layout import CURRENT, generation_of, pinned_by
 from checkpointkit.stores.files.system import OPEN_DIRECTORY
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class KeyState(NamedTuple):
         linked: Whether `current` and the file numbered `newest` are one, as a save leaves them.
         known: Whether `newest` is certain: `linked`, or a header that verifies says so.
         perhaps_first: Whether `newest` may be the key's first generation.
+        pinned: The generations that have a pin; it may be all that is left of them.
     """
 
     newest: int
@@ -43,6 +44,7 @@ class KeyState(NamedTuple):
     linked: bool = False
     known: bool = False
     perhaps_first: bool = False
+    pinned: frozenset[int] = frozenset()
 
     def highest(self) -> int:
         """Return the highest number that stands in the directory."""
@@ -57,7 +59,11 @@ class KeyState(NamedTuple):
         if self.status is None:
             reason = self.current.reason if isinstance(self.current, Damaged) else ""
             return Entry(self.newest, reason, 0)
-        return entry_of(self.status, self.newest)
+        return self.entry_of(self.status, self.newest)
+
+    def entry_of(self, status: os.stat_result, generation: int) -> Entry:
+        """Return the entry of one of its files."""
+        return entry_of(status, generation)._replace(pinned=generation in self.pinned)
 
 
 def survey(disk: Disk, directory: int, key: str, *, whole: bool) -> KeyState:
@@ -84,11 +90,12 @@ def survey(disk: Disk, directory: int, key: str, *, whole: bool) -> KeyState:
     except FileNotFoundError:
         opened = MISSING
     if isinstance(opened, Damaged):
-        numbers = _numbers(disk, directory)
-        return KeyState(numbers[-1] + 1 if numbers else 1, tuple(numbers), (), opened, None)
+        numbers, pinned = _numbers(disk, directory)
+        newest = numbers[-1] + 1 if numbers else 1
+        return KeyState(newest, tuple(numbers), (), opened, None, pinned=pinned)
     fd, status = opened
     try:
-        numbers = _numbers(disk, directory)
+        numbers, pinned = _numbers(disk, directory)
         current = disk.read(fd, status, key, None if whole else 0)
         if (
             len(numbers) > 1
@@ -96,32 +103,48 @@ def survey(disk: Disk, directory: int, key: str, *, whole: bool) -> KeyState:
             and _inode(disk, directory, numbers[-1]) == status.st_ino
             and (not whole or _holds(current, numbers[-1]))
         ):
+            newest = numbers[-1]
             return KeyState(
-                numbers[-1], tuple(numbers), (), current, status, linked=True, known=True
+                newest,
+                tuple(numbers),
+                (),
+                current,
+                status,
+                linked=True,
+                known=True,
+                pinned=pinned,
             )
         start = current if whole else _start(disk, fd, directory, status, numbers)
     finally:
         disk.system.close(fd)
-    header = _header(key, start)
-    return _unusual(disk, directory, key, numbers, current, status, header, whole=whole)
+    listed = _Listed(numbers, pinned, current, status, _header(key, start))
+    found = _unusual(disk, directory, key, listed, whole=whole)
+    return found._replace(pinned=pinned)
 
 
-def _numbers(disk: Disk, directory: int) -> list[int]:
-    return sorted(filter(None, map(generation_of, disk.system.listdir(directory))))
+class _Listed(NamedTuple):
+    """What was read of a key's directory; for the fields see `KeyState`."""
+
+    numbers: list[int]
+    pinned: frozenset[int]
+    current: bytes
+    status: os.stat_result
+    header: tuple[Header, str] | None
 
 
-def _unusual(
-    disk: Disk,
-    directory: int,
-    key: str,
-    numbers: list[int],
-    current: bytes,
-    status: os.stat_result,
-    header: Header | None,
-    *,
-    whole: bool,
-) -> KeyState:
+def _numbers(disk: Disk, directory: int) -> tuple[list[int], frozenset[int]]:
+    """Return the numbers in a key's directory, ascending, and those that have a pin."""
+    names = disk.system.listdir(directory)
+    numbers = sorted(filter(None, map(generation_of, names)))
+    if len(names) == len(numbers) + 1 and CURRENT in names:  # mostly so
+        return numbers, frozenset()
+    return numbers, frozenset(filter(None, map(pinned_by, names)))
+
+
+def _unusual(disk: Disk, directory: int, key: str, listed: _Listed, *, whole: bool) -> KeyState:
     """Say what stands where `current` is not just the highest of several numbers."""
+    numbers, current, status = listed.numbers, listed.current, listed.status
+    header = None if listed.header is None else listed.header[0]
     own = [number for number in numbers if _inode(disk, directory, number) == status.st_ino]
     if not own and _inode(disk, directory, CURRENT) != status.st_ino:
         return survey(disk, directory, key, whole=whole)  # somebody overtook this reader
@@ -138,12 +161,16 @@ def _unusual(
         return KeyState(newest, tuple(numbers), (), other, None, linked=True)
     named = tuple(number for number in numbers if number <= newest)
     above = tuple(numbers[len(named) :])
-    if above and not own and (newest in numbers or not named):
+    if above and not own:
         # A save that was cut off leaves `current` linked to its own number. Or, if the writer
-        # before it was killed ahead of its last sync, with no number of its own, but with the
-        # older ones that only an acknowledged save would have deleted.
-        older = Damaged(f"an older copy stands in place of generation {above[-1]}")
-        return KeyState(above[-1] + 1, tuple(numbers), (), older, None)
+        # before it was killed ahead of its last sync, with no number of its own.
+        try:
+            cut_off = newest not in numbers and _was_cut_off(disk, directory, key, listed, named)
+        except FileNotFoundError:  # somebody has mended it in the meantime
+            return survey(disk, directory, key, whole=whole)
+        if not cut_off:
+            older = Damaged(f"an older copy stands in place of generation {above[-1]}")
+            return KeyState(above[-1] + 1, tuple(numbers), (), older, None)
     return KeyState(
         newest,
         named,
@@ -153,6 +180,32 @@ def _unusual(
         linked=bool(own),
         known=True,
         perhaps_first=header is None or header.previous is None,
+    )
+
+
+def _was_cut_off(
+    disk: Disk, directory: int, key: str, listed: _Listed, older: tuple[int, ...]
+) -> bool:
+    """Tell whether a save was cut off after another one that was never acknowledged.
+
+    Then the older generations are there that only an acknowledged save would have deleted. Pinned
+    ones it would have left: where there are no others, each file has to name the one before it.
+
+    Raises:
+        FileNotFoundError: A file is gone by now.
+    """
+    if any(number not in listed.pinned for number in older):
+        return True
+    if not older or len(listed.numbers) != len(older) + 1 or listed.header is None:
+        return False
+    header, digest = listed.header
+    before = _header_of(disk, directory, key, older[-1])
+    after = _header_of(disk, directory, key, listed.numbers[-1])
+    return (
+        before is not None
+        and after is not None
+        and header.previous == before[1]
+        and after[0].previous == digest
     )
 
 
@@ -180,11 +233,18 @@ def _start(
         return b""
 
 
-def _header(key: str, start: bytes) -> Header | None:
+def _header(key: str, start: bytes) -> tuple[Header, str] | None:
+    """Return the header and the digest of an envelope; None where they do not verify."""
     try:
-        return open_header(start, key)[0]
+        header, digest, _ = open_header(start, key)
     except (CorruptCheckpointError, EnvelopeVersionError):
-        return None  # likewise
+        return None  # whoever reads the bytes finds the same, and says so
+    return header, digest
+
+
+def _header_of(disk: Disk, directory: int, key: str, generation: int) -> tuple[Header, str] | None:
+    start = disk.read_file(directory, str(generation), key, HEADER_LIMIT)
+    return None if isinstance(start, Damaged) else _header(key, start)
 
 
 def _inode(disk: Disk, directory: int, name: object) -> int | None:
@@ -212,8 +272,23 @@ def entries(disk: Disk, directory: int, state: KeyState) -> tuple[Entry, ...]:
         if number != state.newest:
             status = _stat(disk, directory, str(number))
             if status is not None:  # else pruned a moment ago
-                found.append(entry_of(status, number))
+                found.append(state.entry_of(status, number))
     return tuple(found)
+
+
+def link_newest(disk: Disk, directory: int, state: KeyState) -> None:
+    """Give `current` its number where it has none, in a directory whose lock is held.
+
+    The link was lost in a power cut, or a copy knew no hard links. The caller syncs the directory.
+    """
+    disk.discard(str(state.newest), directory)
+    disk.system.link(
+        CURRENT,
+        str(state.newest),
+        src_dir_fd=directory,
+        dst_dir_fd=directory,
+        follow_symlinks=False,
+    )
 
 
 def open_key(disk: Disk, key: str, flags: int = OPEN_DIRECTORY) -> int | None:

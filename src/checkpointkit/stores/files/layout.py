@@ -3,6 +3,7 @@
 ```
 <root>/<key>/current         the newest generation; a hard link to its numbered file
 <root>/<key>/<generation>    the newest and some older generations
+<root>/<key>/<generation>.pin  an empty file: this generation is kept until it is unpinned
 <root>/.format               the layout version
 <root>/.lock/<stripe>        a lock, and in the same file the stripe's high-water
 <root>/.tmp/                 states on their way in or out
@@ -44,6 +45,7 @@ HIGH_WATER_SIZE: Final = 1024
 MAX_GENERATION: Final = 10**18 - 1
 """Past it, numbers would not fit the header any more."""
 _generation = re.compile(r"[1-9][0-9]{0,17}").fullmatch
+_pin = re.compile(r"([1-9][0-9]{0,17})\.pin").fullmatch
 _temporary = re.compile(r"([0-9]{2})\..+", re.ASCII | re.DOTALL).fullmatch
 _evidence = re.compile(r"([0-9]{8})-[0-9]{2}").fullmatch
 _DIGITS: Final = 19
@@ -89,6 +91,22 @@ def generation_of(name: str) -> int | None:
         (12, None, None)
     """
     return int(name) if _generation(name) else None
+
+
+def pin_name(generation: int) -> str:
+    """Return the name of the file that pins a generation."""
+    return f"{generation:d}.pin"
+
+
+def pinned_by(name: str) -> int | None:
+    """Return the generation that a file of this name pins; None where it is no such name.
+
+    Example:
+        >>> pinned_by("12.pin"), pinned_by("12"), pinned_by("012.pin")
+        (12, None, None)
+    """
+    match = _pin(name)
+    return int(match[1]) if match else None
 
 
 def evidence_number(name: str) -> int | None:

@@ -107,7 +107,7 @@ def _read_named(
     if generation != state.newest:
         if generation not in state.named:
             raise CheckpointNotFoundError(key, generation)
-        return disk.read_file(directory, str(generation), key, limit)
+        return disk.read_file(directory, f"{generation:d}", key, limit)
     if isinstance(state.current, Damaged):
         return state.current
     opened = disk.open(directory, CURRENT)

@@ -20,8 +20,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from checkpointkit.stores.base import Damaged, Entry
-from checkpointkit.stores.files.keydir import KeyState, entry_of
-from checkpointkit.stores.files.layout import CURRENT, DIRECTORY_MODE, TEMPORARY
+from checkpointkit.stores.files.keydir import KeyState, entry_of, link_newest
+from checkpointkit.stores.files.layout import CURRENT, DIRECTORY_MODE, TEMPORARY, pin_name
 from checkpointkit.stores.files.system import OPEN_DIRECTORY
 
 if TYPE_CHECKING:
@@ -244,15 +244,8 @@ class NextSave(Save):
             # killed in between, and a sync of this directory says nothing of its own name.
             disk.sync(disk.root)
         mended = False
-        if not state.linked:  # the link was lost in a power cut, or a copy knew no hard links
-            disk.discard(str(state.newest), directory)
-            disk.system.link(
-                CURRENT,
-                str(state.newest),
-                src_dir_fd=directory,
-                dst_dir_fd=directory,
-                follow_symlinks=False,
-            )
+        if not state.linked:
+            link_newest(disk, directory, state)
             mended = True
         for number in state.unacknowledged:
             disk.system.unlink(str(number), dir_fd=directory)
@@ -265,11 +258,17 @@ class NextSave(Save):
         self._disk.sync(self._directory)
 
     def prune(self, history: int) -> None:
-        """Delete the generations past the newest and `history` older ones, oldest first."""
+        """Delete the generations past the newest and `history` older ones, oldest first.
+
+        Pinned ones stay, and do not count. A pin stays behind where its generation was set aside.
+        """
         state = self._state
         old = {*state.named, state.newest} if state.known else {*state.named}
-        for number in sorted(old)[: max(0, len(old) - history)]:
+        loose = sorted(old - state.pinned)
+        for number in loose[: max(0, len(loose) - history)]:
             self._discard(str(number), self._directory)
+        for number in sorted(state.pinned - old):
+            self._discard(pin_name(number), self._directory)
 
     def abandon(self) -> None:
         """Take back the number, too."""

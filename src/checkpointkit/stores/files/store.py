@@ -26,7 +26,7 @@ from checkpointkit.stores.base import (
     Seal,
     check_limits,
 )
-from checkpointkit.stores.files import reading, removing
+from checkpointkit.stores.files import pinning, reading, removing
 from checkpointkit.stores.files.disk import is_full, store_error
 from checkpointkit.stores.files.layout import (
     SCOPES,
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from checkpointkit.stores.files.steps import Save, Source
 
 _FEATURES: Final[dict[str, frozenset[Feature]]] = {
-    "full": frozenset({"durable", "history", "scopes", "set_aside", "shared"}),
-    "none": frozenset({"history", "scopes", "set_aside", "shared"}),
+    "full": frozenset({"durable", "history", "pins", "scopes", "set_aside", "shared"}),
+    "none": frozenset({"history", "pins", "scopes", "set_aside", "shared"}),
 }
 _BATCH: Final = 256
 """Keys of `write_many` that are saved at a time: the more, the fewer syncs wait for the disk; but
@@ -70,7 +70,7 @@ class FileStore:
     Args:
         path: The store's directory; made, with its parents, where it is missing. It must be
             empty or a store.
-        history: How many older generations of each key are kept.
+        history: How many older generations of each key are kept, beside those that are pinned.
         durability: `"full"` syncs each save before it is acknowledged. `"none"` syncs nothing: a
             save still is atomic, and survives the death of the process, but after a power cut a
             key may have any older state, a damaged one, or none. For caches and tests.
@@ -241,6 +241,20 @@ class FileStore:
         self._check_writable("set aside")
         with self._lock(key, stripe_of(key)) as lock:
             return removing.set_aside(self._disk, lock, key, revision)
+
+    def pin(self, key: str, generation: int) -> None:
+        """See `Store.pin`: an empty file beside the generation's own."""
+        key = check_key(key)
+        self._check_writable("pin")
+        with self._lock(key, stripe_of(key)) as lock:
+            pinning.pin(self._disk, lock, key, generation)
+
+    def unpin(self, key: str, generation: int) -> None:
+        """See `Store.unpin`; if it is not kept any more, it goes with the next save."""
+        key = check_key(key)
+        self._check_writable("unpin")
+        with self._lock(key, stripe_of(key)):
+            pinning.unpin(self._disk, key, generation)
 
     def scope(self, name: str) -> FileStore:
         """See `Store.scope`: a complete store with the same options, a reserve of its own too."""

@@ -64,12 +64,14 @@ class Key:
         saved: The states that may be there, by number, oldest first.
         damaged: Whether the newest was set aside.
         highest: The largest number ever used.
+        pinned: The numbers that are pinned.
     """
 
     def __init__(self) -> None:
         self.saved: dict[int, bytes] = {}
         self.damaged = False
         self.highest = 0
+        self.pinned: set[int] = set()
 
     @property
     def present(self) -> bool:
@@ -152,6 +154,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.store.remove(key, expected=expected)
         self.model[key].saved.clear()
+        self.model[key].pinned.clear()
         self.model[key].damaged = False
 
     @precondition(lambda self: "set_aside" in self.store.features and self._intact())
@@ -160,8 +163,32 @@ class StoreMachine(RuleBasedStateMachine):
         """Set the newest generation of a key aside."""
         key = data.draw(st.sampled_from(self._intact()))
         self.store.set_aside(key, self.store.history(key)[0].revision)
-        self.model[key].saved.popitem()
+        number, _ = self.model[key].saved.popitem()
+        self.model[key].pinned.discard(number)
         self.model[key].damaged = True
+
+    @precondition(lambda self: "pins" in self.store.features)
+    @rule(key=_keys, back=st.integers(-1, 3))
+    def pin(self, key: str, back: int) -> None:
+        """Pin the newest generation, one before it, or one that is not there."""
+        model = self.model[key]
+        generation = model.highest - back
+        if generation in model.saved:
+            self.store.pin(key, generation)
+            model.pinned.add(generation)
+        elif model.damaged and generation == self.store.history(key)[0].generation:
+            self._fails(lambda: self.store.pin(key, generation), CorruptCheckpointError)
+        else:
+            self._fails(lambda: self.store.pin(key, generation), CheckpointNotFoundError)
+
+    @precondition(lambda self: "pins" in self.store.features)
+    @rule(key=_keys, back=st.integers(-1, 3))
+    def unpin(self, key: str, back: int) -> None:
+        """Unpin a generation, whether it is pinned, and there, or not."""
+        model = self.model[key]
+        generation = model.highest - back
+        self.store.unpin(key, generation)
+        model.pinned.discard(generation)
 
     @precondition(lambda self: keeps(self.store))
     @rule()
@@ -192,7 +219,9 @@ class StoreMachine(RuleBasedStateMachine):
         present = sorted(key for key, model in self.model.items() if model.present)
         assert list(self.store.keys()) == present
         for key, model in self.model.items():
-            numbers = [entry.generation for entry in self.store.history(key)]
+            entries = self.store.history(key)
+            numbers = [entry.generation for entry in entries]
+            assert {entry.generation for entry in entries if entry.pinned} == model.pinned
             if not model.present:
                 assert numbers == []
                 self._fails(partial(self.store.read, key), CheckpointNotFoundError)

@@ -266,7 +266,7 @@ class OpeningRules(Rules):
 
     def test_after_close_every_method_raises_store_error(self, store: Store) -> None:
         """Any other method then raises `StoreError`; a second call does nothing."""
-        revision = store.write("a", always(b"state")).revision
+        generation, revision, *_ = store.write("a", always(b"state"))
         store.close()
         store.close()
         calls: dict[str, Callable[[], object]] = {
@@ -278,6 +278,8 @@ class OpeningRules(Rules):
             "history": lambda: store.history("a"),
             "remove": lambda: store.remove("a"),
             "set_aside": lambda: store.set_aside("a", revision),
+            "pin": lambda: store.pin("a", generation),
+            "unpin": lambda: store.unpin("a", generation),
             "scope": lambda: store.scope("devices"),
         }
         allowed = {

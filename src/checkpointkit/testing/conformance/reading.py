@@ -45,6 +45,9 @@ class KeyRules(Rules):
         }
         if "set_aside" in store.features:
             calls["set_aside"] = lambda key: store.set_aside(key, "1")
+        if "pins" in store.features:
+            calls["pin"] = lambda key: store.pin(key, 1)
+            calls["unpin"] = lambda key: store.unpin(key, 1)
         if "scopes" in store.features:
             calls["scope"] = store.scope
         taken = [

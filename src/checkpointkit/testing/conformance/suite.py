@@ -13,6 +13,7 @@ from checkpointkit.testing.conformance.optional import (
     SetAsideRules,
 )
 from checkpointkit.testing.conformance.order import OrderRules
+from checkpointkit.testing.conformance.pins import PinRules
 from checkpointkit.testing.conformance.processes import ProcessRules
 from checkpointkit.testing.conformance.reading import KeyRules, ReadRules
 from checkpointkit.testing.conformance.saving import (
@@ -40,6 +41,7 @@ class StoreTests(
     BatchRules,
     AtomicBatchRules,
     HistoryRules,
+    PinRules,
     SetAsideRules,
     ScopeRules,
     OpeningRules,

@@ -8,13 +8,13 @@ from attrs import frozen
 
 from checkpointkit.errors import CheckpointError
 from checkpointkit.records import verify
-from checkpointkit.testing.crash.log import DAMAGED, Change, Log, State, look
+from checkpointkit.testing.crash.log import DAMAGED, Change, Log, PinChange, State, look
 from checkpointkit.testing.crash.tree import Enter, Leave, Move, Operation, Sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from checkpointkit.stores.base import Damaged, Store
+    from checkpointkit.stores.base import Damaged, Entry, Store
 
 _NOTHING: Final = Change(None, 0, -1, -1)
 
@@ -29,6 +29,8 @@ class Expectation:
         seen: What a reader saw just before the cut.
         window: Whether that may be taken back: its directory was not synced yet.
         highest: The largest number that was acknowledged.
+        pinned: The generations that are pinned for certain.
+        released: Those that are not pinned any more for certain.
     """
 
     acknowledged: Change
@@ -36,6 +38,8 @@ class Expectation:
     seen: State
     window: bool
     highest: int
+    pinned: frozenset[int] = frozenset()
+    released: frozenset[int] = frozenset()
 
     def takes_back(self, shown: State) -> bool:
         """Tell whether a reader was given a newer state than the one that is shown now."""
@@ -46,7 +50,7 @@ class Expectation:
         """Return what is equal where the same is expected, whenever it was saved."""
         changes = (self.acknowledged, *self.under_way)
         known = tuple((change.state, change.generation, change.older) for change in changes)
-        return known, self.seen, self.window, self.highest
+        return known, self.seen, self.window, self.highest, self.pinned, self.released
 
 
 def expectations(log: Log, operations: Sequence[Operation]) -> dict[str, Expectation]:
@@ -70,6 +74,22 @@ def _expectation(log: Log, key: str, operations: Sequence[Operation]) -> Expecta
         seen,
         _is_open(operations, since),
         max(numbers, default=0),
+        *_pins(log.pins[key], cut),
+    )
+
+
+def _pins(changes: Sequence[PinChange], cut: int) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the generations that are pinned at a cut for certain, and those that are not."""
+    certain: dict[int, bool] = {}
+    unsure: set[int] = set()
+    for change in changes:
+        if change.ended <= cut:
+            certain[change.generation] = change.pinned
+        elif change.begun <= cut:
+            unsure.add(change.generation)
+    return (
+        frozenset(number for number, pinned in certain.items() if pinned) - unsure,
+        frozenset(number for number, pinned in certain.items() if not pinned) - unsure,
     )
 
 
@@ -147,9 +167,11 @@ class Judge:
             promised = " or ".join(dict.fromkeys(self._name(key, it.state) for it in allowed))
             yield f"{key!r} shows {self._name(key, shown)}; promised was {promised}"
             return
+        entries = store.history(key)
+        yield from _compare_pins(key, expectation, entries)
         if shown is None:
             return
-        numbers = [entry.generation for entry in store.history(key)]
+        numbers = [entry.generation for entry in entries]
         if shown != DAMAGED and numbers[0] not in {change.generation for change in fitting}:
             yield f"{key!r} has generation {fitting[0].generation} under the number {numbers[0]}"
         for number in numbers[1:]:
@@ -192,6 +214,8 @@ class Judge:
             kept = [entry.generation for entry in store.history(key)]
             if isinstance(shown[key], bytes) and self._history and kept[1:2] != numbers[:1]:
                 yield f"a further save of {key!r} has lost generation {numbers[0]}"
+            if shown[key] is not None:
+                yield from _compare_pins(key, expectation, store.history(key))
 
     def _name(self, key: str, state: State) -> str:
         """Say which state it is, without its bytes."""
@@ -201,6 +225,14 @@ class Judge:
             return "damage"
         saved = [n for (name, n), data in self._log.bytes.items() if name == key and state in data]
         return f"generation {saved[0]}" if saved else f"{len(state)} bytes that nobody has saved"
+
+
+def _compare_pins(key: str, expectation: Expectation, entries: Sequence[Entry]) -> Iterator[str]:
+    pinned = {entry.generation for entry in entries if entry.pinned}
+    if lost := sorted(expectation.pinned - pinned):
+        yield f"{key!r} has lost the pin of generation {lost[0]}, or all of it"
+    if kept := sorted(expectation.released & pinned):
+        yield f"{key!r} has a pin of generation {kept[0]}, which was unpinned"
 
 
 def _further(generation: int, _previous: bytes | Damaged | None) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from attrs import Factory, define, evolve, frozen
@@ -10,7 +11,7 @@ from attrs import Factory, define, evolve, frozen
 from checkpointkit.errors import CheckpointError, CheckpointNotFoundError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from checkpointkit.stores.base import (
         BatchResult,
@@ -37,7 +38,8 @@ class Change:
         generation: The number that the state has.
         begun: How many operations there were when it was called.
         ended: How many there were when it returned; then it is acknowledged.
-        older: The older generations that were there when it returned, the newest first.
+        older: The older generations that were there when it returned, the newest first; those
+            that are pinned are not among them.
         follows: Whether there was a state before it, as far as the store knew.
     """
 
@@ -47,6 +49,23 @@ class Change:
     ended: int
     older: tuple[int, ...] = ()
     follows: bool = True
+
+
+@frozen
+class PinChange:
+    """A generation was pinned, or let go, as its caller saw it.
+
+    Attributes:
+        generation: Its number.
+        pinned: Whether it is pinned after it.
+        begun: See `Change`.
+        ended: See `Change`.
+    """
+
+    generation: int
+    pinned: bool
+    begun: int
+    ended: int
 
 
 @define
@@ -60,12 +79,14 @@ class Log:
         bytes: Which bytes each number of a key stands for; several where one was never
             acknowledged and has been used again.
         seen: For each key, from which operation on a reader sees which state.
+        pins: The changes of each key's pins, in the order in which they were asked for.
     """
 
     now: Callable[[], int]
     changes: defaultdict[str, list[Change]] = Factory(lambda: defaultdict(list))
     bytes: defaultdict[tuple[str, int], set[bytes]] = Factory(lambda: defaultdict(set))
     seen: defaultdict[str, list[tuple[int, State]]] = Factory(lambda: defaultdict(list))
+    pins: defaultdict[str, list[PinChange]] = Factory(lambda: defaultdict(list))
 
     def note_all(self, store: Store) -> None:
         """Note what a store holds, as acknowledged before everything else."""
@@ -76,9 +97,13 @@ class Log:
                     self.bytes[key, entry.generation].add(store.read(key, entry.generation))
                 except CheckpointError:
                     continue  # damaged: no bytes are right for it
-            numbers = [entry.generation for entry in history]
-            state = look(store, key)
-            self.changes[key].append(Change(state, numbers[0], -1, -1, tuple(numbers[1:])))
+            newest = history[0].generation
+            self.changes[key].append(Change(look(store, key), newest, -1, -1, older_of(history)))
+            self.pins[key] += [
+                PinChange(entry.generation, pinned=True, begun=-1, ended=-1)
+                for entry in history
+                if entry.pinned
+            ]
 
     def note_readers(self, store: Store, keys: set[str]) -> None:
         """Note what a reader sees at this moment, where it is something else than before."""
@@ -86,6 +111,11 @@ class Log:
             state, seen = look(store, key), self.seen[key]
             if not seen or seen[-1][1] != state:
                 seen.append((self.now(), state))
+
+
+def older_of(history: Sequence[Entry]) -> tuple[int, ...]:
+    """Return the older generations that are kept without a pin."""
+    return tuple(entry.generation for entry in history[1:] if not entry.pinned)
 
 
 def look(store: Store, key: str) -> State:
@@ -160,20 +190,43 @@ class LoggedStore:
         changes = self._log.changes[key]
         at = len(changes)
         changes.append(Change(None, 0, begun, _NEVER))
-        self._store.remove(key, expected=expected)
+        pinned = [entry.generation for entry in self._store.history(key) if entry.pinned]
+        with self._pinning(key, pinned, pinned=False):
+            self._store.remove(key, expected=expected)
         changes[at] = Change(None, 0, begun, self._log.now())
 
     def set_aside(self, key: str, revision: str) -> str:
         """See `Store.set_aside`."""
         self._keys.add(key)
         begun = self._log.now()
-        older = tuple(entry.generation for entry in self._store.history(key)[1:])
+        history = self._store.history(key)
         changes = self._log.changes[key]
         at = len(changes)
         changes.append(Change(DAMAGED, 0, begun, _NEVER))
-        evidence = self._store.set_aside(key, revision)
-        changes[at] = Change(DAMAGED, 0, begun, self._log.now(), older)
+        with self._pinning(key, [entry.generation for entry in history[:1]], pinned=False):
+            evidence = self._store.set_aside(key, revision)
+        changes[at] = Change(DAMAGED, 0, begun, self._log.now(), older_of(history))
         return evidence
+
+    def pin(self, key: str, generation: int) -> None:
+        """See `Store.pin`."""
+        with self._pinning(key, [generation], pinned=True):
+            self._store.pin(key, generation)
+
+    def unpin(self, key: str, generation: int) -> None:
+        """See `Store.unpin`."""
+        with self._pinning(key, [generation], pinned=False):
+            self._store.unpin(key, generation)
+
+    @contextmanager
+    def _pinning(self, key: str, generations: Iterable[int], *, pinned: bool) -> Iterator[None]:
+        """Note that some generations are to be pinned, or let go; and then that they are."""
+        self._keys.add(key)
+        changes, begun = self._log.pins[key], self._log.now()
+        at = len(changes)
+        changes += [PinChange(number, pinned, begun, _NEVER) for number in generations]
+        yield
+        changes[at:] = [evolve(change, ended=self._log.now()) for change in changes[at:]]
 
     def scope(self, name: str) -> NoReturn:
         """Refuse it."""
@@ -215,5 +268,4 @@ class _Noted:
             raise AssertionError(f"{self._key!r} was saved, and its seal was never called")
         change = changes[self._at]
         ended = self._log.now()  # before the look at the history, which changes nothing
-        older = tuple(entry.generation for entry in store.history(self._key)[1:])
-        changes[self._at] = evolve(change, ended=ended, older=older)
+        changes[self._at] = evolve(change, ended=ended, older=older_of(store.history(self._key)))

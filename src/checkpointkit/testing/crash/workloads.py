@@ -154,6 +154,30 @@ def _rollback(scene: Scene) -> None:
     manager.rollback("a", manager.history("a")[-1].generation)
 
 
+def _pin_newest(scene: Scene) -> None:
+    store = scene.store()
+    for entry in store.history("a")[:1]:
+        store.pin("a", entry.generation)
+
+
+def _unpin(scene: Scene) -> None:
+    store = scene.store()
+    for entry in store.history("a"):
+        store.unpin("a", entry.generation)
+
+
+def _save_and_pin(scene: Scene) -> None:
+    save(10)(scene)
+    _pin_newest(scene)
+
+
+def _pin_and_release(scene: Scene) -> None:
+    _pin_newest(scene)
+    save(20, 600, 30)(scene)
+    _unpin(scene)
+    save(40)(scene)
+
+
 class _RottingStore(LoggedStore):
     """Loses the end of what it saves."""
 
@@ -185,10 +209,16 @@ WORKLOADS: Final = (
     Workload("a migration", _migrate, _save_old),
     Workload("a rollback", _rollback, save(10, 600)),
     Workload("a recovery", _recover, _damage),
+    Workload("pins", _pin_and_release, save(10, 600)),
+    Workload("a remove of what is pinned", _remove_and_create, _save_and_pin),
     Workload("an opening after a kill in a first save", _open, _open, killed=save(600)),
     Workload("an opening after a kill in a save", _open, save(10, 20), killed=save(600)),
     Workload("a save after a kill in a first save", save(20), _open, killed=save(600)),
     Workload("a save after a kill in a save", save(20), save(10, 600), killed=save(700)),
+    Workload("a save over a pin after a kill in one", save(20), _save_and_pin, killed=save(700)),
+    Workload("a save after a kill in a pin", save(20, 30), save(10, 600), killed=_pin_newest),
+    Workload("a save after a kill in an unpin", save(20, 30), _save_and_pin, killed=_unpin),
+    Workload("a pin after a kill in a save", _pin_newest, _open, killed=save(600)),
     Workload("a remove after a kill in a save", _remove, save(10, 20), killed=save(700)),
     Workload("a save after a kill in a remove", save(20), save(10, 600), killed=_remove),
     Workload("a recovery after a kill in one", _recover, _damage, killed=_recover),
