@@ -18,9 +18,11 @@ from checkpointkit.errors import (
     CheckpointTooLargeError,
     ConflictError,
     CorruptCheckpointError,
+    DowngradeLossError,
     EncodeError,
     EnvelopeVersionError,
     InvalidKeyError,
+    LockFileError,
     LockTimeoutError,
     MigrationError,
     MissingExtraError,
@@ -119,19 +121,57 @@ SAMPLES: list[tuple[CheckpointError, dict[str, Any], str]] = [
     ),
     (
         SchemaDriftError("a", 2, "fp1:0", "fp1:1"),
-        {"key": "a", "version": 2, "stored": "fp1:0", "expected": "fp1:1"},
+        {"key": "a", "version": 2, "stored": "fp1:0", "expected": "fp1:1", "problems": ()},
         (
-            "checkpoint 'a' was saved as schema version 2 with another shape (fp1:0, now fp1:1); "
+            "checkpoint 'a' was saved as schema version 2 with another shape: its fingerprint is "
+            "fp1:0 and the class has fp1:1, see `checkpointkit schema diff`; "
             "raise the schema's version and add a migration, the file is untouched"
         ),
     ),
     (
-        MigrationError("a", 1, "raised KeyError"),
-        {"key": "a", "step": 1, "problem": "raised KeyError"},
+        SchemaDriftError("a", 2, "fp1:0", "fp1:1", ("n: missing", "m: expected int, got str")),
+        {
+            "key": "a",
+            "version": 2,
+            "stored": "fp1:0",
+            "expected": "fp1:1",
+            "problems": ("n: missing", "m: expected int, got str"),
+        },
         (
-            "checkpoint 'a': the migration from schema version 1 to 2 failed: raised KeyError; "
+            "checkpoint 'a' was saved as schema version 2 with another shape: it does not fit the "
+            "class: n: missing; m: expected int, got str; "
+            "raise the schema's version and add a migration, the file is untouched"
+        ),
+    ),
+    (
+        MigrationError("a", 1, "raised KeyError at pods[0].uid"),
+        {"key": "a", "step": 1, "problem": "raised KeyError at pods[0].uid", "end": 2},
+        (
+            "checkpoint 'a': the migration from schema version 1 to 2 failed: raised KeyError at "
+            "pods[0].uid; mend it, the file is untouched"
+        ),
+    ),
+    (
+        MigrationError("a", 2, "raised KeyError", 1),
+        {"key": "a", "step": 2, "problem": "raised KeyError", "end": 1},
+        (
+            "checkpoint 'a': the downgrade from schema version 2 to 1 failed: raised KeyError; "
             "mend it, the file is untouched"
         ),
+    ),
+    (
+        DowngradeLossError("a", 1, ("note", "pods[0].uid")),
+        {"key": "a", "version": 1, "fields": ("note", "pods[0].uid")},
+        (
+            "checkpoint 'a' cannot be saved as schema version 1 without loss: note; pods[0].uid; "
+            "leave them as the older release knows them until write_version goes up, nothing was "
+            "changed"
+        ),
+    ),
+    (
+        LockFileError("src/a/checkpointkit.lock", "it is no JSON: line 3"),
+        {"path": "src/a/checkpointkit.lock", "reason": "it is no JSON: line 3"},
+        "src/a/checkpointkit.lock: it is no JSON: line 3",
     ),
     (
         EncodeError("a", ("n: expected int, got str", "m: missing")),
@@ -229,6 +269,8 @@ PARENTS: dict[type[CheckpointError], tuple[type[BaseException], ...]] = {
     VersionTooOldError: (VersionError,),
     SchemaDriftError: (CheckpointError,),
     MigrationError: (CheckpointError,),
+    DowngradeLossError: (CheckpointError,),
+    LockFileError: (CheckpointError,),
     EncodeError: (CheckpointError,),
     StructureError: (CheckpointError,),
     CheckpointTooLargeError: (CheckpointError,),
@@ -381,12 +423,17 @@ def test_a_batch_error_survives_pickling_with_all_that_is_in_it() -> None:
         (StructureError(None, ("n: missing",)), {"key": "a", "problems": ("n: missing",)}),
         (
             MigrationError(None, 2, "raised KeyError"),
-            {"key": "a", "step": 2, "problem": "raised KeyError"},
+            {"key": "a", "step": 2, "problem": "raised KeyError", "end": 3},
+        ),
+        (
+            DowngradeLossError(None, 1, ("note",)),
+            {"key": "a", "version": 1, "fields": ("note",)},
         ),
     ],
 )
 def test_a_schema_s_error_gets_its_key_later(
-    error: EncodeError | StructureError | MigrationError, fields: dict[str, Any]
+    error: EncodeError | StructureError | MigrationError | DowngradeLossError,
+    fields: dict[str, Any],
 ) -> None:
     there = error.at("a")
     assert type(there) is type(error)

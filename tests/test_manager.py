@@ -39,6 +39,7 @@ from checkpointkit import (
     WrongKindError,
 )
 from checkpointkit.envelope import open_envelope
+from checkpointkit.migrating import MigrationReport
 from checkpointkit.schema import Json
 from tests.support.states import NOW, raw, tree
 
@@ -858,7 +859,7 @@ def test_migrate_saves_older_versions_anew_and_leaves_the_rest(store: Store) -> 
     assert {at: after[at] for at in before} == before
     assert (pods.load("a").info.schema_version, pods.get("a")) == (2, Pod("1"))
     again = pods.migrate(["a", "b", "absent"])
-    assert again == Report(3)
+    assert again == MigrationReport(3, versions={2: 2})
 
 
 def test_a_save_while_migrating_is_not_undone(store: Store) -> None:
@@ -871,14 +872,14 @@ def test_a_save_while_migrating_is_not_undone(store: Store) -> None:
         direct.remove("a")
         CheckpointManager(store, OLD_PODS).create("a", Pod("1"))
         pods = CheckpointManager(acting(store, "write", act), PODS)
-        assert pods.migrate() == Report(1, changed)
+        assert pods.migrate().changed == changed
         assert direct.get("a") == Pod(uid)
 
 
 def test_a_key_that_goes_while_migrating_is_no_problem(store: Store) -> None:
     CheckpointManager(store, OLD_PODS).create("a", Pod("1"))
     pods = CheckpointManager(acting(store, "write", lambda: store.remove("a")), PODS)
-    assert pods.migrate() == Report(1)
+    assert pods.migrate() == MigrationReport(1)
     assert store.keys() == ()
 
 

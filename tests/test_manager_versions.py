@@ -26,7 +26,6 @@ from checkpointkit import (
     MigrationError,
     Payload,
     Recovery,
-    Report,
     Schema,
     SchemaDriftError,
     Store,
@@ -43,6 +42,7 @@ from checkpointkit.envelope import (
     seal_envelope,
     timestamp,
 )
+from checkpointkit.migrating import MigrationReport
 from checkpointkit.schema import Json
 from tests.support.states import NOW, raw, tree
 
@@ -194,9 +194,10 @@ def test_migrate_brings_every_key_to_the_present_version(store: Store) -> None:
     release_1(store).create("one", PodV1("1"))
     release_2(store).create("two", PodV2("2", None))
     release_3(store).create("three", PodV3("3", None))
-    assert release_3(store).migrate() == Report(3, ("one", "two"))
+    report = release_3(store).migrate()
+    assert (report.checked, report.changed, report.ok) == (3, ("one", "two"), True)
     assert [release_3(store).load(key).info.schema_version for key in ("one", "two")] == [3, 3]
-    assert release_3(store).migrate() == Report(3)
+    assert release_3(store).migrate() == MigrationReport(3, versions={3: 3})
 
 
 steps = st.lists(
@@ -398,6 +399,7 @@ def test_a_class_that_changed_without_a_new_version_is_drift(
             "version": 2,
             "stored": V2.fingerprint,
             "expected": V2_DRIFTED.fingerprint,
+            "problems": ("pod_uid: missing", "1 unknown key"),
         }
     with pytest.raises(BatchError) as batch:
         drifted.create_many({"a": PodV3("2", None)})
@@ -484,7 +486,12 @@ def test_a_migration_that_fails_is_named_by_key_and_step(
     for act in acts:
         with pytest.raises(MigrationError) as caught:
             act()
-        assert vars(caught.value) == {"key": "a", "step": step, "problem": problem}
+        assert vars(caught.value) == {
+            "key": "a",
+            "step": step,
+            "problem": problem,
+            "end": step + 1,
+        }
         assert caught.value.__cause__ is None
         assert caught.value.__context__ is None
     (found,) = pods.migrate().problems
@@ -516,12 +523,19 @@ def test_intact_bytes_of_another_shape_are_no_corruption(
     release_1(store).create("a", PodV1("2"))  # the version and the shape are this schema's
 
 
-def test_a_migration_that_makes_the_wrong_shape_is_a_structure_error(store: Store) -> None:
+def test_a_migration_whose_result_the_class_cannot_take_is_named_with_the_path(
+    store: Store,
+) -> None:
     release_1(store).create("a", PodV1("1"))
     schema = Schema(PodV2, kind=KIND, version=2, migrations={1: lambda old: {**old, "x": 1}})
-    with pytest.raises(StructureError) as caught:
+    with pytest.raises(MigrationError) as caught:
         CheckpointManager(store, schema).get("a")
-    assert caught.value.key == "a"
+    assert vars(caught.value) == {
+        "key": "a",
+        "step": 1,
+        "problem": "its result does not fit the class: boot_id: missing; 1 unknown key",
+        "end": 2,
+    }
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"{", b'{"uid":"1","uid":"2"}', b'{"uid":NaN}'])

@@ -191,9 +191,13 @@ def test_a_migration_that_never_ends_by_recursion() -> None:
 
 def test_what_a_migration_returns_is_checked_like_a_payload() -> None:
     schema = lease(migrations={2: lambda old: {**old, "boot": ("s3cret",), "s3cret": 1}})
-    with pytest.raises(StructureError) as caught:
+    with pytest.raises(MigrationError) as caught:
         schema.load(V2, 2)
-    assert caught.value.problems == ("boot: expected str, got tuple", "1 unknown key")
+    assert (caught.value.step, caught.value.problem) == (
+        2,
+        "its result does not fit the class: boot: expected str, got tuple; 1 unknown key",
+    )
+    assert caught.value.__context__ is caught.value.__cause__ is None
 
 
 def test_a_lack_of_memory_is_passed_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import assert_type
 
 from states import Box, Lease, Movie, PodDevices
@@ -14,6 +15,7 @@ from checkpointkit import (
     CheckpointManager,
     FileStore,
     MemoryStore,
+    MigrationReport,
     Recovery,
     Report,
     Schema,
@@ -49,7 +51,9 @@ assert_type(pods.history("a"), tuple[CheckpointInfo, ...])
 assert_type(pods.rollback("a", 1), CheckpointInfo)
 assert_type(pods.recover("a"), Recovery)
 assert_type(pods.verify(), Report)
-assert_type(pods.migrate(["a"]), Report)
+assert_type(pods.migrate(["a"]), MigrationReport)
+assert_type(pods.migrate(dry_run=True, pin=False).versions, Mapping[int, int])
+assert_type(pods.unpin(), Report)
 
 
 def add(old: PodDevices) -> PodDevices:

@@ -5,6 +5,7 @@ The way of the data, down on `create`, up on `get`:
 ```
 object      CheckpointManager[T]          manager.py
   |  ^        Schema: dump, load          schema.py, structuring, fingerprint.py
+  |  ^        migrations, downgrades      chain.py, migrations.py
   v  |
 payload     plain dict                    migrated on the way up
   |  ^        seal, open                  envelope.py, records.py
@@ -24,9 +25,11 @@ from checkpointkit.errors import (
     CheckpointTooLargeError,
     ConflictError,
     CorruptCheckpointError,
+    DowngradeLossError,
     EncodeError,
     EnvelopeVersionError,
     InvalidKeyError,
+    LockFileError,
     LockTimeoutError,
     MigrationError,
     MissingExtraError,
@@ -42,8 +45,18 @@ from checkpointkit.errors import (
     WrongKindError,
 )
 from checkpointkit.manager import CheckpointManager
+from checkpointkit.migrating import MigrationReport
 from checkpointkit.records import Checkpoint, CheckpointInfo, Problem, Recovery, Report
-from checkpointkit.schema import Hook, Json, Migration, Schema, Tagged, tagged
+from checkpointkit.schema import (
+    Downgrade,
+    Hook,
+    Json,
+    Migration,
+    MissingMigrationError,
+    Schema,
+    Tagged,
+    tagged,
+)
 from checkpointkit.stores.base import ABSENT, Absent, Store
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.stores.memory import MemoryStore
@@ -60,17 +73,22 @@ __all__ = [
     "CheckpointTooLargeError",
     "ConflictError",
     "CorruptCheckpointError",
+    "Downgrade",
+    "DowngradeLossError",
     "EncodeError",
     "EnvelopeVersionError",
     "FileStore",
     "Hook",
     "InvalidKeyError",
     "Json",
+    "LockFileError",
     "LockTimeoutError",
     "MemoryStore",
     "Migration",
     "MigrationError",
+    "MigrationReport",
     "MissingExtraError",
+    "MissingMigrationError",
     "OutcomeUnknownError",
     "Payload",
     "Problem",

@@ -12,8 +12,8 @@ CheckpointError
 ├ CorruptCheckpointError
 ├ EnvelopeVersionError                   ├ WrongKindError
 ├ VersionError ── VersionTooNewError, VersionTooOldError
-├ SchemaDriftError
-├ MigrationError, EncodeError, StructureError
+├ SchemaDriftError                       ├ LockFileError
+├ MigrationError, DowngradeLossError     ├ EncodeError, StructureError
 ├ CheckpointTooLargeError                ├ ConflictError
 ├ BatchError                             ├ MissingExtraError(ImportError)
 ├ ReadOnlyError, LockTimeoutError
@@ -35,9 +35,11 @@ __all__ = [
     "CheckpointTooLargeError",
     "ConflictError",
     "CorruptCheckpointError",
+    "DowngradeLossError",
     "EncodeError",
     "EnvelopeVersionError",
     "InvalidKeyError",
+    "LockFileError",
     "LockTimeoutError",
     "MigrationError",
     "MissingExtraError",
@@ -235,20 +237,35 @@ class SchemaDriftError(CheckpointError):
         version: The schema version that both claim.
         stored: The fingerprint in the file.
         expected: The fingerprint of the schema.
+        problems: What of the stored payload does not fit the class, one text with its path for
+            each (`pods[0].uid: expected str, got int`); empty where all of it fits.
     """
 
-    def __init__(self, key: str, version: int, stored: str, expected: str) -> None:
-        super().__init__(key, version, stored, expected)
+    def __init__(
+        self,
+        key: str,
+        version: int,
+        stored: str,
+        expected: str,
+        problems: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(key, version, stored, expected, problems)
         self.key = key
         self.version = version
         self.stored = stored
         self.expected = expected
+        self.problems = problems
 
     def __str__(self) -> str:
+        found = (
+            f"it does not fit the class: {'; '.join(self.problems)}"
+            if self.problems
+            else f"its fingerprint is {self.stored} and the class has {self.expected}, see "
+            "`checkpointkit schema diff`"
+        )
         return (
-            f"{_named(self.key)} was saved as schema version {self.version} with another shape "
-            f"({self.stored}, now {self.expected}); raise the schema's version and add a "
-            "migration, the file is untouched"
+            f"{_named(self.key)} was saved as schema version {self.version} with another shape: "
+            f"{found}; raise the schema's version and add a migration, the file is untouched"
         )
 
 
@@ -293,29 +310,85 @@ class StructureError(_PathsError):
 
 
 class MigrationError(CheckpointError):
-    """A migration raised, or returned something that is no payload; the file is untouched.
+    """A step from one schema version to another failed; the file is untouched.
+
+    It raised, or it returned something that is no payload, or that the class cannot take. A
+    migration may raise it itself, to say in `problem` what it cannot take; key and step are
+    filled in.
 
     Attributes:
         key: The key; None when a schema was used alone.
-        step: The schema version that the failing migration starts from.
-        problem: The type of the exception, or what was returned; never the value.
+        step: The schema version that the failing step starts from.
+        problem: The type of the exception and the path in the payload, or what was returned;
+            never the value.
+        end: The schema version that the step leads to: the next one, unless it is a downgrade.
     """
 
-    def __init__(self, key: str | None, step: int, problem: str) -> None:
-        super().__init__(key, step, problem)
+    def __init__(self, key: str | None, step: int, problem: str, end: int | None = None) -> None:
+        end = step + 1 if end is None else end
+        super().__init__(key, step, problem, end)
         self.key = key
         self.step = step
         self.problem = problem
+        self.end = end
 
     def at(self, key: str) -> Self:
         """Return the same error with the key filled in."""
-        return type(self)(key, self.step, self.problem)
+        return type(self)(key, self.step, self.problem, self.end)
+
+    def __str__(self) -> str:
+        name = "migration" if self.end > self.step else "downgrade"
+        return (
+            f"{_named(self.key)}: the {name} from schema version {self.step} to "
+            f"{self.end} failed: {self.problem}; mend it, the file is untouched"
+        )
+
+
+class DowngradeLossError(CheckpointError):
+    """The value holds something that the older version, which is to be written, cannot express.
+
+    Raised before any I/O. A downgrade may raise it itself, to name the fields; key and version
+    are filled in.
+
+    Attributes:
+        key: The key; None when a schema was used alone.
+        version: The schema version that cannot express it.
+        fields: The paths of what would be lost, or what does not fit the older shape.
+    """
+
+    def __init__(self, key: str | None, version: int, fields: tuple[str, ...]) -> None:
+        super().__init__(key, version, fields)
+        self.key = key
+        self.version = version
+        self.fields = fields
+
+    def at(self, key: str) -> Self:
+        """Return the same error with the key filled in."""
+        return type(self)(key, self.version, self.fields)
 
     def __str__(self) -> str:
         return (
-            f"{_named(self.key)}: the migration from schema version {self.step} to "
-            f"{self.step + 1} failed: {self.problem}; mend it, the file is untouched"
+            f"{_named(self.key)} cannot be saved as schema version {self.version} without loss: "
+            f"{'; '.join(self.fields)}; leave them as the older release knows them until "
+            "write_version goes up, nothing was changed"
         )
+
+
+class LockFileError(CheckpointError):
+    """A lock file, its goldens, or the settings that lead to them cannot be used.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it, and what to do.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 class CheckpointTooLargeError(CheckpointError):

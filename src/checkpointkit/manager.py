@@ -11,38 +11,30 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
-from checkpointkit import records
-from checkpointkit.envelope import Envelope, decode_payload, encode_payload, open_envelope
+from checkpointkit import migrating, records
+from checkpointkit.envelope import Envelope, open_envelope
 from checkpointkit.errors import (
     BatchError,
     CheckpointError,
     CheckpointNotFoundError,
     ConflictError,
     CorruptCheckpointError,
-    EncodeError,
-    MigrationError,
-    SchemaDriftError,
-    StructureError,
-    VersionTooNewError,
-    VersionTooOldError,
-    WrongKindError,
 )
-from checkpointkit.fingerprint import drifted
 from checkpointkit.keys import check_key, chosen_keys
 from checkpointkit.records import (
     Checkpoint,
     CheckpointInfo,
-    Problem,
     Recovery,
     Report,
-    State,
     StateSeal,
 )
 from checkpointkit.stores.base import Absent
+from checkpointkit.translate import check_replaceable, state_of, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from checkpointkit.migrating import MigrationReport
     from checkpointkit.schema import Schema
     from checkpointkit.stores.base import Expected, Store
 
@@ -116,6 +108,8 @@ class CheckpointManager(Generic[T]):
         Raises:
             InvalidKeyError: The key breaks the grammar.
             EncodeError: The value does not fit the schema; raised before any I/O.
+            DowngradeLossError: The schema's `write_version` cannot express the value; raised
+                before any I/O, as a `MigrationError` is for a downgrade that fails.
             ConflictError: The newest generation is not the expected one.
             CorruptCheckpointError: The present one is damaged; call `recover` or `remove`.
             VersionTooNewError: A newer release saved the present one.
@@ -149,7 +143,8 @@ class CheckpointManager(Generic[T]):
         Raises:
             BatchError: Some keys failed; it tells which, and which are saved.
             InvalidKeyError: A key breaks the grammar; raised before any I/O.
-            EncodeError: A value does not fit the schema; raised before any I/O.
+            EncodeError: A value does not fit the schema; raised before any I/O, as
+                `DowngradeLossError` and `MigrationError` are.
             ReadOnlyError: The store was opened read-only; nothing was saved.
             StoreError: The store is closed, or not in its place any more; nothing was saved.
         """
@@ -376,53 +371,90 @@ class CheckpointManager(Generic[T]):
         self,
         keys: Iterable[str] | None = None,
         *,
+        dry_run: bool = False,
+        pin: bool = True,
         progress: Callable[[int, int], None] | None = None,
-    ) -> Report:
-        """Save every checkpoint of an older schema version anew, in the present one.
+    ) -> MigrationReport:
+        """Save every checkpoint of an older schema version anew, in the one that is written.
 
         Not needed for reading: `get` migrates on its way. What fails is reported and left as it
-        is.
+        is. Each key is migrated whole or not at all; a pass that was killed is begun again, and
+        does the rest.
+
+        Args:
+            keys: Which keys; None for all.
+            dry_run: Only find out what would be done, and what would fail.
+            pin: Pin the generation that was the newest before, in a store with the feature
+                `pins`: it stays, beside those of the store's `history`, until `unpin`.
+            progress: Called with the number of keys done and the number of all.
+
+        Returns:
+            What was found and done; an error of one key is a `Problem` in it, and ends nothing.
+
+        Raises:
+            InvalidKeyError: One of `keys` breaks the grammar; raised before any I/O.
+            StoreError: The store could not list its keys.
+            TypeError: `keys` is one text and not several.
+
+        Example:
+            >>> from checkpointkit import MemoryStore, Schema
+            >>> store, kind = MemoryStore(), "example.com/n"
+            >>> old = CheckpointManager(store, Schema(dict[str, int], kind=kind, version=1))
+            >>> _ = old.create("a", {"n": 1})
+            >>> manager = CheckpointManager(
+            ...     store,
+            ...     Schema(
+            ...         dict[str, int],
+            ...         kind=kind,
+            ...         version=2,
+            ...         migrations={1: lambda old: {**old, "m": 0}},
+            ...     ),
+            ... )
+            >>> manager.migrate(dry_run=True).versions
+            {1: 1}
+            >>> manager.migrate().changed
+            ('a',)
+            >>> [(info.schema_version, info.pinned) for info in manager.history("a")]
+            [(2, False), (1, True)]
+        """
+        chosen = chosen_keys(keys)
+        work = migrating.Pass(
+            self._store,
+            target=self._schema.write_version,
+            read=lambda key: self._read(key, None),
+            decode=self._decode,
+            seal=self._seal,
+            write=self._write,
+            pin=pin and "pins" in self._store.features,
+            dry_run=dry_run,
+        )
+        return work.run(self.list() if chosen is None else chosen, progress)
+
+    def unpin(
+        self,
+        keys: Iterable[str] | None = None,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Report:
+        """Let every pinned generation go: those that `migrate` has kept, and any other.
+
+        They count among the older ones again, and what is too old goes with the next save of its
+        key. There is no way back from that to the state before a migration.
 
         Args:
             keys: Which keys; None for all.
             progress: Called with the number of keys done and the number of all.
 
         Returns:
-            What was found; an error of one key is a `Problem` in it, and ends nothing.
+            How many generations were pinned, and of which keys; an error of one key is a
+            `Problem` in it, and ends nothing.
 
         Raises:
             InvalidKeyError: One of `keys` breaks the grammar; raised before any I/O.
             StoreError: The store could not list its keys.
             TypeError: `keys` is one text and not several.
         """
-        chosen = chosen_keys(keys)
-        if chosen is None:
-            chosen = self.list()
-        changed = []
-        problems = []
-        for done, key in enumerate(chosen, 1):
-            try:
-                if self._migrate(key):
-                    changed.append(key)
-            except CheckpointNotFoundError:
-                pass  # removed in the meantime
-            except CheckpointError as error:
-                problems.append(Problem(key, getattr(error, "generation", None), error))
-            if progress is not None:
-                progress(done, len(chosen))
-        return Report(len(chosen), tuple(changed), tuple(problems))
-
-    def _migrate(self, key: str) -> bool:
-        while True:
-            record = self._read(key, None)
-            value = self._decode(key, record)
-            if record.header.schema_version == self._schema.version:
-                return False
-            try:
-                self.create(key, value, expected=record.header.generation)
-            except ConflictError:
-                continue  # saved in the meantime, perhaps in the present version
-            return True
+        return migrating.unpin(self._store, chosen_keys(keys), progress=progress)
 
     def _read(self, key: str, generation: int | None) -> Envelope:
         try:
@@ -439,49 +471,17 @@ class CheckpointManager(Generic[T]):
             raise
 
     def _seal(self, key: str, value: T) -> StateSeal:
-        schema = self._schema
-        failure = None
-        payload = b""
-        try:
-            payload = encode_payload(schema.dump(value))
-        except EncodeError as error:
-            failure = error.at(key)
-        if failure is not None:
-            raise failure
-        state = State(schema.kind, schema.version, schema.fingerprint, payload)
+        state = state_of(self._schema, key, value)
         return StateSeal(key, state, self._clock(), self._check_replaceable)
 
     def _check_replaceable(self, record: Envelope) -> None:
-        """Refuse to overwrite what this schema would refuse to read, but for what is too old."""
-        header, schema = record.header, self._schema
-        if header.kind != schema.kind:
-            raise WrongKindError(header.key, header.kind, schema.kind)
-        if header.schema_version > schema.version:
-            raise VersionTooNewError(
-                header.key, header.schema_version, schema.oldest, schema.version
-            )
-        if header.schema_version == schema.version and drifted(
-            header.fingerprint, schema.fingerprint
-        ):
-            raise SchemaDriftError(
-                header.key, schema.version, header.fingerprint, schema.fingerprint
-            )
+        check_replaceable(self._schema, record)
 
     def _check_readable(self, key: str, record: Envelope) -> None:
         self._decode(key, record)
 
     def _decode(self, key: str, record: Envelope) -> T:
-        self._check_replaceable(record)
-        header, schema = record.header, self._schema
-        if header.schema_version < schema.oldest:
-            raise VersionTooOldError(key, header.schema_version, schema.oldest, schema.version)
-        payload = decode_payload(record.payload, key, header.generation)
-        failure: MigrationError | StructureError
-        try:
-            return schema.load(payload, header.schema_version)
-        except (MigrationError, StructureError) as error:
-            failure = error.at(key)
-        raise failure
+        return value_of(self._schema, key, record)
 
 
 def _report(error: CheckpointError) -> None:

@@ -58,6 +58,8 @@ class CheckpointInfo:
         size: Bytes stored, envelope included.
         digest: The digest of line 1 (`sha256:…`), which vouches for all of it.
         problem: What is wrong with it, in words; None for a good one.
+        pinned: Whether it is pinned, as far as `history` found; whatever else returns an info
+            leaves it out.
     """
 
     key: str
@@ -68,6 +70,7 @@ class CheckpointInfo:
     size: int
     digest: str
     problem: str | None = None
+    pinned: bool = False
 
 
 @frozen
@@ -105,7 +108,7 @@ class Recovery:
 
 @frozen
 class Problem:
-    """Something that `verify` or `migrate` came upon.
+    """Something that `verify`, `migrate` or `unpin` came upon.
 
     Attributes:
         key: The key.
@@ -123,8 +126,9 @@ class Report:
     """The outcome of a pass over many checkpoints.
 
     Attributes:
-        checked: How many generations were read.
-        changed: The keys that were saved anew.
+        checked: How many generations `verify` has read or `unpin` has let go, or how many keys
+            `migrate` has looked at.
+        changed: The keys that were saved anew, or that had a pin.
         problems: What was found.
     """
 
@@ -284,12 +288,13 @@ def history(store: Store, key: str) -> tuple[CheckpointInfo, ...]:
     found = []
     for entry in store.history(key):
         try:
-            found.append(info_of_record(read_record(store, key, entry.generation)))
+            info = info_of_record(read_record(store, key, entry.generation))
         except CheckpointNotFoundError:
             continue  # pruned a moment ago
         except (CheckpointTooLargeError, CorruptCheckpointError, EnvelopeVersionError) as error:
             problem = error.reason if isinstance(error, CorruptCheckpointError) else str(error)
-            found.append(_damaged(store, key, entry, problem))
+            info = _damaged(store, key, entry, problem)
+        found.append(evolve(info, pinned=True) if entry.pinned else info)
     return tuple(found)
 
 

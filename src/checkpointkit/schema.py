@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from checkpointkit.chain import (
+    Descent,
+    Downgrade,
+    Migration,
+    MissingMigrationError,
+    check_steps,
+    climb,
+    gaps_in,
+)
 from checkpointkit.envelope import Payload
 from checkpointkit.errors import EncodeError, MigrationError, StructureError
 from checkpointkit.fingerprint import Shape, canonical, fingerprint, shape_of
@@ -21,10 +29,20 @@ from checkpointkit.structuring import (
     tagged,
 )
 
-__all__ = ["Hook", "Json", "Migration", "Payload", "Schema", "Tagged", "tagged"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
-Migration: TypeAlias = Callable[[Payload], Payload]
-"""A pure function from the payload of one schema version to that of the next."""
+__all__ = [
+    "Downgrade",
+    "Hook",
+    "Json",
+    "Migration",
+    "MissingMigrationError",
+    "Payload",
+    "Schema",
+    "Tagged",
+    "tagged",
+]
 
 T = TypeVar("T")
 
@@ -49,11 +67,16 @@ class Schema(Generic[T]):
             `version`. The chain may begin above 1: older versions are refused. A migration gets
             the payload as it was read and may change it.
         hooks: What to do with foreign types (`Hook`) and unions of classes (`tagged`).
+        downgrades: The steps down, by the version that each starts from, without a gap below
+            `version`; needed for an older `write_version` alone.
+        write_version: The version that is written, while all of them are read: a release that
+            can be taken back writes what the release before it reads.
 
     Raises:
-        TypeError: The class cannot be kept strictly (the message names the field), a migration is
-            missing or is none, or an argument is of the wrong type.
-        ValueError: `kind` or `version` is out of bounds.
+        TypeError: The class cannot be kept strictly (the message names the field), a step is
+            missing or is none, or an argument is of the wrong type. For a gap in the migrations
+            it is a `MissingMigrationError`.
+        ValueError: `kind` or a version is out of bounds, or the shape of a downgrade is none.
 
     Example:
         >>> from attrs import frozen
@@ -79,22 +102,27 @@ seconds: expected int, got str
     """
 
     __slots__ = (
+        "_descent",
         "_dump",
         "_gathering",
         "_load",
         "_unproven",
         "cls",
+        "downgrades",
         "fingerprint",
+        "fingerprints",
         "hooks",
         "kind",
         "migrations",
         "oldest",
         "shape",
         "version",
+        "write_version",
     )
 
+    _descent: Descent
     _dump: Callable[[T], Payload]
-    _gathering: Codec
+    _gathering: Codec | None
     _load: Callable[[Payload], T]
     _unproven: str
 
@@ -103,17 +131,23 @@ seconds: expected int, got str
     kind: str
     """The name of the format."""
     version: int
-    """The schema version that is written."""
+    """The schema version of the class."""
+    write_version: int
+    """The schema version that is written: `version`, or an older one."""
     migrations: Mapping[int, Migration]
     """The step from each older version to the next one."""
     hooks: tuple[Hook[Any] | Tagged, ...]
     """What is done with foreign types and unions of classes."""
+    downgrades: Mapping[int, Downgrade]
+    """The step down from each of the newer versions."""
     oldest: int
     """The oldest version that it can read."""
     shape: Shape
     """What is on the wire, as plain data; docs/envelope.md has the vocabulary."""
     fingerprint: str
     """The fingerprint of the shape: `fp1:` and 32 hex digits."""
+    fingerprints: Mapping[int, str]
+    """The fingerprint of its own version, and of those that the downgrades lead to."""
 
     def __init__(
         self,
@@ -123,12 +157,14 @@ seconds: expected int, got str
         version: int,
         migrations: Mapping[int, Migration] = MappingProxyType({}),
         hooks: Sequence[Hook[Any] | Tagged] = (),
+        downgrades: Mapping[int, Downgrade] = MappingProxyType({}),
+        write_version: int | None = None,
     ) -> None:
         put = object.__setattr__  # the class is frozen
         put(self, "cls", cls)
         put(self, "kind", check_wire_name(kind, "the kind of a schema"))
         put(self, "version", _checked_version(version))
-        put(self, "migrations", MappingProxyType(_checked_chain(migrations, version)))
+        put(self, "migrations", MappingProxyType(check_steps(migrations, version)))
         put(self, "hooks", _checked_hooks(hooks))
         put(self, "oldest", min(migrations, default=version))
 
@@ -136,10 +172,23 @@ seconds: expected int, got str
         codec = compiler.payload_codec(cls)
         put(self, "_load", codec.load)
         put(self, "_dump", codec.dump)
-        put(self, "_gathering", Compiler(self.hooks, gathering=True).payload_codec(cls))
+        put(self, "_gathering", None)
         put(self, "_unproven", " or ".join(dict.fromkeys(compiler.unproven)))
         put(self, "shape", shape_of(codec))
         put(self, "fingerprint", fingerprint(self.shape))
+        # After the shape, which a stub of the missing step is made of.
+        if missing := gaps_in(self.migrations, version):
+            raise MissingMigrationError(kind, version, missing, self.shape)
+
+        descent = Descent(downgrades, version, self.oldest, self.shape)
+        put(self, "_descent", descent)
+        put(self, "downgrades", MappingProxyType(descent.downgrades))
+        put(
+            self,
+            "fingerprints",
+            MappingProxyType({**descent.fingerprints(), version: self.fingerprint}),
+        )
+        put(self, "write_version", _checked_writing(write_version, version, descent.lowest))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("a schema is frozen")
@@ -155,6 +204,8 @@ seconds: expected int, got str
             version=self.version,
             migrations=dict(self.migrations),
             hooks=self.hooks,
+            downgrades=dict(self.downgrades),
+            write_version=self.write_version,
         )
         return make, ()
 
@@ -173,17 +224,33 @@ seconds: expected int, got str
                 subclass, too), or has no canonical text, or the class changes it when it is built.
         """
         payload: Payload
-        payload, problems = _call(self._dump, self._gathering.dump, value)
+        payload, problems = _call(self._dump, self._gather_dump, value)
         if not problems and self._unproven:
-            back, problems = _call(self._load, self._gathering.load, payload)
+            back, problems = _call(self._load, self._gather_load, payload)
             if not problems and not self._writes(back, payload):
                 problems = (self._changed(),)
         if problems:
             raise EncodeError(None, problems)
         return payload
 
+    def _gather(self) -> Codec:
+        """Return the codec that names all that is wrong; most schemas never need it."""
+        if self._gathering is None:
+            made = Compiler(self.hooks, gathering=True).payload_codec(self.cls)
+            object.__setattr__(self, "_gathering", made)  # the same, whoever comes first
+            return made
+        return self._gathering
+
+    def _gather_dump(self, value: T) -> Payload:
+        payload: Payload = self._gather().dump(value)
+        return payload
+
+    def _gather_load(self, payload: Payload) -> T:
+        value: T = self._gather().load(payload)
+        return value
+
     def _writes(self, value: T, payload: Payload) -> bool:
-        again, problems = _call(self._dump, self._gathering.dump, value)
+        again, problems = _call(self._dump, self._gather_dump, value)
         return not problems and canonical(again) == canonical(payload)
 
     def _changed(self) -> str:
@@ -196,7 +263,7 @@ seconds: expected int, got str
             StructureError: It is not what `dump` would write.
         """
         value: T
-        value, problems = _call(self._load, self._gathering.load, payload)
+        value, problems = _call(self._load, self._gather_load, payload)
         if not problems and self._unproven and not self._writes(value, payload):
             problems = (self._changed(),)
         if problems:
@@ -214,23 +281,69 @@ seconds: expected int, got str
             MigrationError: A migration raised, or returned no dict.
             ValueError: `version` is not one that the schema reads.
         """
-        if not self.oldest <= version <= self.version:
-            raise ValueError(f"version {version} is not in {self.oldest} to {self.version}")
-        for step in range(version, self.version):
-            payload = _migrated(self.migrations[step], payload, step)
-        return payload
+        self._check_readable(version)
+        return climb(self.migrations, payload, version, self.version)
+
+    def downgrade(self, payload: Payload, version: int) -> Payload:
+        """Return a payload of this schema's own version as an older one has it.
+
+        What it promises: the older release takes it, and `upgrade` gives the payload again.
+
+        Args:
+            payload: The payload, as `dump` returns it; a step may change it.
+            version: The version to go down to.
+
+        Raises:
+            DowngradeLossError: The older version cannot express all of it.
+            MigrationError: A step raised, or returned no dict.
+            ValueError: There are no downgrades to that version.
+
+        Example:
+            >>> schema = Schema(
+            ...     dict[str, int],
+            ...     kind="example.com/lease",
+            ...     version=2,
+            ...     migrations={1: lambda old: {"ms": old["s"] * 1000}},
+            ...     downgrades={
+            ...         2: Downgrade(lambda new: {"s": new["ms"] // 1000}, {"dict": ["str", "int"]})
+            ...     },
+            ... )
+            >>> schema.downgrade({"ms": 3000}, 1)
+            {'s': 3}
+            >>> schema.downgrade({"ms": 3001}, 1)
+            Traceback (most recent call last):
+            ...
+            checkpointkit.errors.DowngradeLossError: checkpoint cannot be saved as schema version \
+1 without loss: [*]; leave them as the older release knows them until write_version goes up, \
+nothing was changed
+        """
+        if not self._descent.lowest <= version <= self.version:
+            raise ValueError(
+                f"version {version} is not in {self._descent.lowest} to {self.version}"
+            )
+        return self._descent.run(payload, version, lambda lower: self.upgrade(lower, version))
 
     def load(self, payload: Payload, version: int) -> T:
         """Return the value of a payload of any version that the schema reads.
 
         Raises:
-            MigrationError: A migration raised, or returned no dict.
-            StructureError: The payload, upgraded, is not what `dump` would write.
+            MigrationError: A migration raised, or returned no dict, or what they made of the
+                payload is not what `dump` would write.
+            StructureError: A payload of the schema's own version is not what `dump` would write.
             ValueError: `version` is not one that the schema reads.
         """
         if version == self.version:
             return self.structure(payload)
-        return self.structure(self.upgrade(payload, version))
+        upgraded = self.upgrade(payload, version)
+        try:
+            return self.structure(upgraded)
+        except StructureError as error:
+            problem = f"its result does not fit the class: {'; '.join(error.problems)}"
+        raise MigrationError(None, self.version - 1, problem)
+
+    def _check_readable(self, version: int) -> None:
+        if not self.oldest <= version <= self.version:
+            raise ValueError(f"version {version} is not in {self.oldest} to {self.version}")
 
 
 _Outcome: TypeAlias = tuple[Any, tuple[str, ...]]
@@ -256,20 +369,6 @@ def _call(fast: Callable[[Any], Any], gathering: Callable[[Any], Any], argument:
         return None, (f"raised {type(error).__name__}",)
 
 
-def _migrated(migration: Migration, payload: Payload, step: int) -> Payload:
-    try:
-        upgraded = migration(payload)
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - foreign code
-        problem = f"raised {type(error).__name__}"
-    else:
-        if type(upgraded) is dict:
-            return upgraded
-        problem = f"returned {type(upgraded).__name__}, not dict"
-    raise MigrationError(None, step, problem)
-
-
 def _checked_version(version: object) -> int:
     if type(version) is not int:
         raise TypeError(f"the version of a schema must be an int, not {type(version).__name__}")
@@ -278,18 +377,16 @@ def _checked_version(version: object) -> int:
     return version
 
 
-def _checked_chain(migrations: Mapping[int, Migration], version: int) -> dict[int, Migration]:
-    for step, migration in migrations.items():
-        if type(step) is not int:
-            raise TypeError(f"the step of a migration must be an int, not {type(step).__name__}")
-        if not 1 <= step < version:
-            raise TypeError(f"there is no migration from {step} in a schema of version {version}")
-        if not callable(migration):
-            raise TypeError(f"the migration from {step} cannot be called")
-    missing = set(range(min(migrations, default=version), version)) - set(migrations)
-    if missing:
-        raise TypeError(f"the migration from {min(missing)} is missing")
-    return dict(sorted(migrations.items()))
+def _checked_writing(write_version: object, version: int, lowest: int) -> int:
+    if write_version is None:
+        return version
+    if type(write_version) is not int:
+        raise TypeError(f"write_version must be an int, not {type(write_version).__name__}")
+    if write_version > version:
+        raise ValueError(f"write_version is {write_version}, and the class has version {version}")
+    if write_version < lowest:
+        raise TypeError(f"the downgrade from {lowest} is missing: write_version is {write_version}")
+    return write_version
 
 
 def _checked_hooks(hooks: Sequence[Any]) -> tuple[Hook[Any] | Tagged, ...]:

@@ -115,5 +115,8 @@ CODECS[_HERE] = _text(_HERE, _SHAPE, _write_path, _HERE)
 CODECS[Path] = CODECS[_HERE]
 CODECS[PurePath] = CODECS[type(PurePath())]
 
+BY_SHAPE = {codec.shape(always(None)): codec for codec in CODECS.values()}
+"""The codec of each shape: a shape tells a path from a path of Windows, and not who made it."""
+
 FOREIGN_PATH = WindowsPath if _HERE is PosixPath else PosixPath
 """The type of path that this system cannot make."""
