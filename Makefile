@@ -103,6 +103,7 @@ docs: $(DOCS_ENV)/$(STAMP) ## build the documentation into build/docs; a warning
 
 bench: $(BENCH_ENV)/$(STAMP) ## measure against bare system calls, and against others
 	@$(BENCH_ENV)/bin/python benchmarks/bars.py
+	@$(BENCH_ENV)/bin/python -m benchmarks.evolution
 	@$(BENCH_ENV)/bin/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments and whatever builds and tests left
@@ -138,5 +139,5 @@ $(DOCS_ENV)/$(STAMP): pyproject.toml Makefile | python
 
 $(BENCH_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(BENCH_ENV) (what it is measured against)"
-	@$(call make_env,$(BENCH_ENV),--editable . --group bench,25.1)
+	@$(call make_env,$(BENCH_ENV),--editable '.[testing]' --group bench,25.1)
 	@touch $@

@@ -49,11 +49,16 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         "recover",
         "rollback",
         "remove",
+        "migrate",
+        "unpin",
         "demo",
+        "schema",
     ]
 
 
-@pytest.mark.parametrize("command", ["list", "show", "verify", "recover", "rollback", "remove"])
+@pytest.mark.parametrize(
+    "command", ["list", "show", "verify", "recover", "rollback", "remove", "migrate", "unpin"]
+)
 def test_each_command_on_a_store_tells_its_exit_statuses(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

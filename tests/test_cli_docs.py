@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +37,36 @@ def save(
             now = NOW - timedelta(hours=hours - number)
             state = State(*form, encode_payload(payload))
             store.write(key, StateSeal(key, state, now, lambda _: None))
+
+
+AGENT = """
+from attrs import frozen
+from checkpointkit import Schema
+
+@frozen
+class Devices:
+    pod: str
+    ids: tuple[str, ...]
+    zone: str
+
+DEVICES = Schema(
+    Devices,
+    kind="example.com/devices",
+    version=4,
+    migrations={3: lambda old: {**old, "zone": ""}},
+)
+"""
+"""The program of the page, in a release that has raised the schema version."""
+
+
+def install_agent(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the program where Python finds it, for one test."""
+    (path / "agent").mkdir(parents=True)
+    (path / "agent" / "__init__.py").touch()
+    (path / "agent" / "state.py").write_text(AGENT)
+    monkeypatch.syspath_prepend(path)
+    for name in ("agent", "agent.state"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 def make_agent(path: Path) -> None:
@@ -73,9 +104,13 @@ def played(page: str, path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_each_example_prints_what_the_page_says(
-    quick: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    quick: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("checkpointkit.cli.run.datetime", Clock)
+    install_agent(tmp_path, monkeypatch)
     make_agent(quick / "agent")
     page = PAGE.read_text(encoding="utf-8")
     assert played(page, quick, capsys) == page

@@ -255,6 +255,7 @@ def test_show_as_json_has_the_payload_only_where_it_is_asked_for(
         "key": "a",
         "generation": 3,
         "newest": True,
+        "pinned": False,
         "kind": "example.com/number",
         "schema_version": 1,
         "fingerprint": "fp1:0",

@@ -37,6 +37,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 CONSOLES_ELSEWHERE = {"docs/command-line.md": "tests/test_cli_docs.py"}
 """Pages whose commands need a store and a time that their own tests make."""
+FOLLOWED_ELSEWHERE = {"docs/formats.md": "tests/evolution/test_howto.py"}
+"""Pages that make a project, file by file."""
 
 python = PythonEvaluator()
 
@@ -95,6 +97,9 @@ def test_the_examples_of_a_page_are_true(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if other := FOLLOWED_ELSEWHERE.get(name_of(page)):
+        assert page.name in (ROOT / other).read_text(encoding="utf-8")
+        return
     blocks = BLOCKS
     if other := CONSOLES_ELSEWHERE.get(name_of(page)):
         assert page.name in (ROOT / other).read_text(encoding="utf-8")
@@ -106,7 +111,7 @@ def test_the_examples_of_a_page_are_true(
 def test_the_pages_have_blocks_of_known_languages_alone() -> None:
     # one of another language would look like an example and never be run
     ran = {"python", "output", "console"}
-    shown = {"text", "json", "yaml", "dockerfile"}  # `text` is no program, the others are files
+    shown = {"text", "json", "toml", "yaml", "dockerfile"}  # `text` is no program, others are files
     known = ran | shown | {"{eval-rst}", "{include} ../CHANGELOG.md", "{toctree}"}
     found = {
         (name_of(page), language)

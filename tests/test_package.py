@@ -79,19 +79,30 @@ def test_the_wheel_has_the_command(wheel: zipfile.ZipFile) -> None:
 # --------------------------------------------------------------------------------- the import
 
 
-def test_importing_the_package_leaves_out_what_is_slow_or_optional(tmp_path: Path) -> None:
+def loaded_with(module: str, directory: Path) -> set[str]:
     # -S: no .pth file of an environment, coverage's among them, imports something before
     done = subprocess.run(
-        [sys.executable, "-S", "-c", "import sys, checkpointkit; print(*sys.modules)"],
+        [sys.executable, "-S", "-c", f"import sys, {module}; print(*sys.modules)"],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        cwd=tmp_path,
+        cwd=directory,
         capture_output=True,
         text=True,
         check=True,
     )
     loaded = set(done.stdout.split())
-    assert "checkpointkit" in loaded
-    assert not loaded & {"argparse", "asyncio", "filelock", "sqlite3", "checkpointkit.cli"}
+    assert module in loaded
+    return loaded
+
+
+def test_importing_the_package_leaves_out_what_is_slow_or_optional(tmp_path: Path) -> None:
+    slow = {"argparse", "asyncio", "filelock", "sqlite3", "checkpointkit.cli"}
+    assert not loaded_with("checkpointkit", tmp_path) & {*slow, "checkpointkit.evolution"}
+
+
+def test_formats_are_checked_without_the_extra(tmp_path: Path) -> None:
+    # only making goldens, and looking for what a downgrade loses, needs hypothesis
+    loaded = loaded_with("checkpointkit.evolution.workspace", tmp_path)
+    assert not loaded & {"hypothesis", "pytest"}
 
 
 def test_every_public_name_is_there_and_listed_once() -> None:

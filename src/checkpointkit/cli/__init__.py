@@ -1,7 +1,7 @@
 """The command line. What a command needs is imported when it runs.
 
-`arguments` says what may be typed; `read`, `check` and `mend` are the commands, each a function
-that returns an `Outcome`; `run` prints it. `text`, `trouble` and `outcome` are pure.
+`arguments` says what may be typed; `read`, `check`, `mend` and `migrate` are the commands, each a
+function that returns an `Outcome`; `run` prints it. `text`, `trouble` and `outcome` are pure.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from checkpointkit.cli.demo import run as run_demo  # noqa: PLC0415
 
         return run_demo(kills=arguments.kills, out=sys.stdout, as_json=arguments.json)
+    if arguments.command == "schema":
+        from checkpointkit.cli.schema import run as run_schema  # noqa: PLC0415 - likewise
+
+        return run_schema(arguments)
     from checkpointkit.cli.run import run  # noqa: PLC0415 - not needed for the demo
 
     return run(arguments)

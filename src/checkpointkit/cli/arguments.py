@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
+from checkpointkit.cli.schema_arguments import add_schema_commands
 from checkpointkit.errors import InvalidKeyError
 from checkpointkit.keys import check_key
 from checkpointkit.stores.base import DEFAULT_MAX_BYTES
@@ -35,7 +36,7 @@ class _Command(argparse.ArgumentParser):
         self, args: Any = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """See `argparse.ArgumentParser.parse_known_args`."""
-        if self._within:
+        if self._within or self._subparsers is not None:  # `schema` has commands of its own
             return super().parse_known_args(args, namespace)
         self._within = True
         try:
@@ -64,7 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_readers(commands)
     _add_menders(commands)
+    _add_migration(commands)
     _add_demo(commands)
+    add_schema_commands(commands)
     return parser
 
 
@@ -122,13 +125,7 @@ def _add_readers(commands: Commands) -> None:
         "read everything and report what is damaged",
         "Read every generation and see that its bytes are those that were saved. Changes nothing.",
     )
-    verify.add_argument(
-        "keys",
-        nargs="*",
-        type=_key,
-        metavar="KEY",
-        help="verify these (default: the whole store, with the scopes in it)",
-    )
+    _add_chosen(verify, "verify these (default: the whole store, with the scopes in it)")
 
 
 def _add_menders(commands: Commands) -> None:
@@ -168,6 +165,43 @@ def _add_menders(commands: Commands) -> None:
     )
     _add_keys(remove)
     _add_consent(remove)
+
+
+def _add_migration(commands: Commands) -> None:
+    migrate = _add(
+        commands,
+        "migrate",
+        "save older schema versions anew in the present one",
+        "Save every checkpoint of an older schema version anew, in the version that the schema "
+        "writes. Says first how many keys are at which version, and asks. The generations before "
+        "are pinned: they are kept until unpin lets them go. Begun again after an interruption, it "
+        "does the rest.",
+        changes=True,
+    )
+    migrate.add_argument(
+        "--schema",
+        required=True,
+        metavar="MODULE:NAME",
+        help="where the schema is, for example agent.state:LEASES; its module is imported and run",
+    )
+    _add_chosen(migrate, "migrate these (default: all of the store, without the scopes in it)")
+    migrate.add_argument(
+        "--no-pin",
+        action="store_true",
+        help="keep the generations before no longer than the program's history= says",
+    )
+    _add_consent(migrate)
+
+    unpin = _add(
+        commands,
+        "unpin",
+        "let pinned generations go",
+        "Let every pinned generation go: those that a migration has kept, and any other. What is "
+        "older than the program's history= goes when it saves the key the next time. Asks.",
+        changes=True,
+    )
+    _add_chosen(unpin, "unpin these (default: all of the store, without the scopes in it)")
+    _add_consent(unpin)
 
 
 def _add_demo(commands: Commands) -> None:
@@ -232,6 +266,10 @@ def _add_key(parser: argparse.ArgumentParser) -> None:
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("keys", nargs="+", type=_key, metavar="KEY", help="the keys")
+
+
+def _add_chosen(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("keys", nargs="*", type=_key, metavar="KEY", help=text)
 
 
 def _add_consent(parser: argparse.ArgumentParser) -> None:

@@ -37,6 +37,7 @@ class Look:
         digest: The digest of line 1, likewise.
         payload: The payload, if it was read and verifies.
         error: What is wrong with it.
+        pinned: Whether it is pinned.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Look:
     digest: str | None = None
     payload: bytes | None = None
     error: CheckpointError | None = None
+    pinned: bool = False
 
     @property
     def good(self) -> bool:
@@ -102,7 +104,7 @@ def look_at(store: Store, key: str, entry: Entry, *, newest: bool, whole: bool) 
     Returns:
         None where it was pruned or removed a moment ago.
     """
-    seen = Look(key, entry.generation, newest, entry.size)
+    seen = Look(key, entry.generation, newest, entry.size, pinned=entry.pinned)
     try:
         try:
             data = store.read(key, entry.generation, None if whole else HEADER_LIMIT)
@@ -156,6 +158,11 @@ def state_of(seen: Look) -> str:
             return "unreadable"
 
 
+def shown_state(seen: Look) -> str:
+    """Return the state as people read it."""
+    return f"{state_of(seen)}, pinned" if seen.pinned else state_of(seen)
+
+
 def times_of(seen: Look, now: datetime) -> tuple[str, str]:
     """Return when a generation was saved, and how long ago that is."""
     if seen.header is None:
@@ -177,7 +184,7 @@ def cells(seen: Look, now: datetime) -> tuple[str, ...]:
         UNKNOWN if header is None else str(header.schema_version),
         UNKNOWN if seen.size is None else bytes_text(seen.size),
         *times_of(seen, now),
-        state_of(seen),
+        shown_state(seen),
     )
 
 
@@ -190,6 +197,7 @@ def document_of(seen: Look, target: Target, problem: Trouble | None) -> dict[str
         "key": seen.key,
         "generation": seen.generation,
         "newest": seen.newest,
+        "pinned": seen.pinned,
         "kind": header["kind"],
         "schema_version": header["schema_version"],
         "fingerprint": header["fingerprint"],

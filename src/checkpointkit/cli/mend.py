@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from checkpointkit.cli.target import Target
     from checkpointkit.stores.base import Store
 
-_NOT_DONE: Final = "nothing was changed\n"
+NOT_DONE: Final = "nothing was changed\n"
+"""What people read when they have said no."""
 
 
 @frozen
@@ -103,8 +104,8 @@ def recover(session: Session, keys: Sequence[str], *, yes: bool, dry_run: bool) 
             text,
             session.document(ok=not wanted and not blocked, dry_run=dry_run, checkpoints=planned),
         )
-    if not _agreed(session, text, f"Recover {plural(len(wanted), 'checkpoint')}?", yes=yes):
-        return Outcome(BAD, _NOT_DONE, {})
+    if not agreed(session, text, f"Recover {plural(len(wanted), 'checkpoint')}?", yes=yes):
+        return Outcome(BAD, NOT_DONE, {})
     parts: list[str] = []
     documents: list[dict[str, Any]] = []
     with open_to_write(session.target) as store:
@@ -170,8 +171,8 @@ def remove(session: Session, keys: Sequence[str], *, yes: bool, dry_run: bool) -
         document = session.document(ok=True, dry_run=True, removed=[], problems=[])
         return Outcome(FINE, text, document)
     question = f"Remove {plural(len(keys), 'checkpoint')} for good?"
-    if not _agreed(session, text, question, yes=yes):
-        return Outcome(BAD, _NOT_DONE, {})
+    if not agreed(session, text, question, yes=yes):
+        return Outcome(BAD, NOT_DONE, {})
     removed: list[str] = []
     troubles: list[Trouble] = []
     with open_to_write(target) as store:
@@ -195,8 +196,14 @@ def remove(session: Session, keys: Sequence[str], *, yes: bool, dry_run: bool) -
     )
 
 
-def _agreed(session: Session, text: str, question: str, *, yes: bool) -> bool:
+def agreed(session: Session, text: str, question: str, *, yes: bool) -> bool:
     """Ask, unless that is not wanted.
+
+    Args:
+        session: The run.
+        text: What is to be done.
+        question: What is asked.
+        yes: Whether not to ask.
 
     Raises:
         Refused: Nobody can be asked.

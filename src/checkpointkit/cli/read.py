@@ -14,7 +14,7 @@ from checkpointkit.cli.look import (
     look_at,
     look_at_all,
     look_at_newest,
-    state_of,
+    shown_state,
     times_of,
     trouble_with,
 )
@@ -185,7 +185,7 @@ def _header_text(session: Session, seen: Look, path: str) -> str:
     pairs = [
         ("key", session.target.place(seen.key)),
         ("generation", f"{number} (the newest)" if seen.newest else number),
-        ("state", state_of(seen)),
+        ("state", shown_state(seen)),
         ("file", printable(path)),
         ("size", _size_text(seen.size or 0)),
     ]

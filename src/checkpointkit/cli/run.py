@@ -77,10 +77,28 @@ def _carry_out(  # noqa: PLR0911 - one for each command
             )
         case "rollback":
             return mend.rollback(session, arguments.key, arguments.generation)
+        case "migrate" | "unpin":
+            return _carry_out_migration(session, arguments)
         case _:
             return mend.remove(
                 session, arguments.keys, yes=arguments.yes, dry_run=arguments.dry_run
             )
+
+
+def _carry_out_migration(session: Session, arguments: argparse.Namespace) -> Outcome:
+    # imported for these commands alone: the others have no use for schemas
+    from checkpointkit.cli import migrate  # noqa: PLC0415
+
+    if arguments.command == "unpin":
+        return migrate.unpin(session, arguments.keys, yes=arguments.yes, dry_run=arguments.dry_run)
+    order = migrate.Order(
+        arguments.schema,
+        tuple(arguments.keys),
+        pin=not arguments.no_pin,
+        yes=arguments.yes,
+        dry_run=arguments.dry_run,
+    )
+    return migrate.migrate(session, order)
 
 
 def _fail(session: Session, status: int, text: str, error: Mapping[str, Any]) -> int:
@@ -100,7 +118,7 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`."""
-        if record.module != "records":
+        if record.module not in {"manager", "records"}:
             write(f"checkpointkit: {printable(record.getMessage())}\n", sys.stderr)
 
 

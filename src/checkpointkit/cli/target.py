@@ -21,6 +21,7 @@ from checkpointkit.stores.files.layout import (
     SCOPES,
     TEMPORARY,
     generation_of,
+    pinned_by,
 )
 from checkpointkit.stores.files.store import FileStore
 
@@ -142,7 +143,7 @@ def strays_of(path: str, keys: Iterable[str]) -> tuple[str, ...]:
         found += [
             os.path.join(key, name)
             for name in _names(os.path.join(path, key))
-            if name != CURRENT and generation_of(name) is None
+            if name != CURRENT and generation_of(name) is pinned_by(name) is None
         ]
     return tuple(found)
 

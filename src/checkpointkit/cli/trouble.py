@@ -14,10 +14,18 @@ from checkpointkit.errors import (
     CheckpointTooLargeError,
     ConflictError,
     CorruptCheckpointError,
+    DowngradeLossError,
+    EncodeError,
     EnvelopeVersionError,
     LockTimeoutError,
+    MigrationError,
     OutcomeUnknownError,
+    SchemaDriftError,
     StoreError,
+    StructureError,
+    VersionError,
+    VersionTooNewError,
+    VersionTooOldError,
     WrongKindError,
 )
 
@@ -136,6 +144,30 @@ def message_of(error: CheckpointError) -> str:  # noqa: PLR0911 - one for each c
         case StoreError():
             return f"cannot {error.operation}: {error.reason}"
         case _:
+            return _message_of_schema(error)
+
+
+def _message_of_schema(error: CheckpointError) -> str:
+    """Return why a schema cannot read or save a checkpoint."""
+    match error:
+        case VersionError():
+            return (
+                f"it has schema version {error.stored}, and the schema reads {error.oldest} to "
+                f"{error.newest}"
+            )
+        case SchemaDriftError():
+            found = "; ".join(error.problems) or "see checkpointkit schema diff"
+            return f"it was saved as schema version {error.version} with another shape: {found}"
+        case MigrationError():
+            return (
+                f"its step from schema version {error.step} to {error.end} fails: {error.problem}"
+            )
+        case StructureError() | EncodeError():
+            return f"it does not fit the class: {'; '.join(error.problems)}"
+        case DowngradeLossError():
+            lost = "; ".join(error.fields)
+            return f"it cannot be saved as schema version {error.version} without loss: {lost}"
+        case _:
             return str(error)
 
 
@@ -164,6 +196,20 @@ def advice_on(  # noqa: PLR0911 - one for each cause
             return f"two programs may share this key, see: {target.command('history', *of_key)}"
         case OutcomeUnknownError():
             return "see to the disk, then repeat the command to be sure"
+        case _:
+            return _advice_on_schema(error)
+
+
+def _advice_on_schema(error: CheckpointError) -> str:
+    match error:
+        case VersionTooNewError():
+            return "use the schema of the release that saved it"
+        case VersionTooOldError():
+            return "migrate it with a release that has the older migrations, then with this one"
+        case SchemaDriftError() | MigrationError() | StructureError() | EncodeError():
+            return "mend the schema or its migrations; the checkpoint is as it was"
+        case DowngradeLossError():
+            return "leave it until the schema's write_version goes up; it is as it was"
         case _:
             return _after(error.__cause__)
 

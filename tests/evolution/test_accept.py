@@ -1,0 +1,125 @@
+"""Accepting: entries are added and never changed, and nothing that hides a mistake is taken in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from attrs import frozen
+
+from checkpointkit import Payload, Schema
+from checkpointkit.evolution.check import Broken
+from tests.evolution.formats import Formats, Refused
+from tests.evolution.test_check import KIND, ONE, Other, first, second, two
+
+
+def rules_of(refused: pytest.ExceptionInfo[Refused]) -> list[str]:
+    return refused.value.rules
+
+
+def test_a_new_version_is_added_and_nothing_that_was_there_changes() -> None:
+    formats = first().copy()
+    before = formats.lock.version(KIND, 1), formats.goldens[KIND, 1]
+    lines = formats.accept(two())
+    assert lines == (f"{KIND}: version 2 is accepted, with 20 goldens",)
+    assert (formats.lock.version(KIND, 1), formats.goldens[KIND, 1]) == before
+    assert list(formats.lock.kinds[KIND].versions) == [1, 2]
+    assert len(formats.goldens[KIND, 2].becomes[1]) == len(formats.goldens[KIND, 1].envelopes)
+
+
+def test_accepting_twice_does_nothing() -> None:
+    formats = second().copy()
+    assert formats.accept(two()) == ()
+    assert formats.lock == second().lock
+
+
+@pytest.mark.parametrize(
+    ("schema", "rule"),
+    [
+        (Schema(Other, kind=KIND, version=2, migrations={1: dict}), "shape-changed"),
+        (Schema(Other, kind=KIND, version=3), "missing-migration"),
+        (two(migrations={1: lambda old: {**old, "ms": 1}}), "golden-changed"),
+        (Schema(Other, kind="example.com/other", version=1), "not-listed"),
+        (Broken("agent.state:X", ImportError("no")), "not-importable"),
+    ],
+)
+def test_what_is_wrong_is_not_accepted(schema: Any, rule: str) -> None:
+    formats = second().copy()
+    with pytest.raises(Refused) as refused:
+        formats.accept(schema)
+    assert rule in rules_of(refused)
+    assert formats.lock == second().lock
+
+
+def test_a_new_version_whose_migration_does_not_fit_is_not_accepted() -> None:
+    @frozen
+    class Three:
+        holder: str
+        ms: int
+        note: str
+
+    def forgets(old: Payload) -> Payload:
+        return old
+
+    formats = first().copy()
+    with pytest.raises(Refused) as refused:
+        formats.accept(Schema(Three, kind=KIND, version=2, migrations={1: forgets}))
+    assert rules_of(refused) == ["golden-changed"]
+    assert "note: missing" in refused.value.findings[0].message
+
+
+def test_the_newest_version_can_be_amended_while_no_release_has_it() -> None:
+    changed = Schema(Other, kind=KIND, version=2, migrations={1: minutes})
+    formats = second().copy()
+    lines = formats.accept(changed, against=first(), amend=True)
+    assert lines == (
+        f"{KIND}: version 2 is taken back",
+        f"{KIND}: version 2 is accepted, with 20 goldens",
+    )
+    assert formats.check(changed, against=first()) == ()
+    with pytest.raises(Refused) as refused:
+        second().copy().accept(changed, against=second(), amend=True)
+    assert rules_of(refused) == ["shape-changed"]
+
+
+def minutes(old: Payload) -> Payload:
+    return {"holder": old["holder"], "minutes": old["seconds"]}
+
+
+def test_an_older_version_is_never_amended() -> None:
+    with pytest.raises(Refused) as refused:
+        second().copy().accept(Schema(Other, kind=KIND, version=1), amend=True)
+    assert rules_of(refused) == ["version-lowered"]
+
+
+def test_amending_what_has_not_changed_does_nothing() -> None:
+    formats = second().copy()
+    assert formats.accept(two(), amend=True) == ()
+
+
+def test_old_versions_are_dropped_on_purpose_alone() -> None:
+    late = two(migrations={})
+    formats = second().copy()
+    with pytest.raises(Refused) as refused:
+        formats.accept(late)
+    assert rules_of(refused) == ["missing-migration"]
+    assert formats.accept(late, drop_old=True) == (f"{KIND}: versions before 2 are dropped",)
+    assert formats.lock.kinds[KIND].reads_from == 2
+    assert list(formats.lock.kinds[KIND].versions) == [1, 2]  # what it looked like is kept
+    assert formats.check(late) == ()
+    assert formats.accept(late, drop_old=True) == ()
+
+
+def test_a_kind_is_retired_on_purpose_alone() -> None:
+    formats = first().copy()
+    assert formats.accept(retire=[KIND, "example.com/unknown"]) == (f"{KIND}: retired",)
+    assert formats.check() == ()
+    assert formats.accept(retire=[KIND]) == ()
+
+
+def test_several_kinds_at_once() -> None:
+    formats = Formats()
+    other = Schema(Other, kind="example.com/other", version=3)
+    assert len(formats.accept(ONE, other)) == 2
+    assert formats.check(ONE, other) == ()
+    assert list(formats.lock.kinds["example.com/other"].versions) == [3]
