@@ -57,10 +57,10 @@ class MissingMigrationError(TypeError):
 
     def __init__(self, kind: str, version: int, missing: tuple[int, ...], shape: Shape) -> None:
         super().__init__(kind, version, missing, shape)
-        self.kind = kind
-        self.version = version
-        self.missing = missing
-        self.shape = shape
+        self.kind: str = kind
+        self.version: int = version
+        self.missing: tuple[int, ...] = missing
+        self.shape: Shape = shape
 
     def __str__(self) -> str:
         steps = ", ".join(map(str, self.missing))
@@ -122,12 +122,12 @@ class Descent:
                     f"a downgrade from {start} leads to nothing that this schema reads: it reads "
                     f"{oldest} to {version}"
                 )
-        self.downgrades = dict(sorted(downgrades.items(), reverse=True))
-        self.lowest = min(downgrades, default=version + 1) - 1
+        self.downgrades: dict[int, Downgrade] = dict(sorted(downgrades.items(), reverse=True))
+        self.lowest: int = min(downgrades, default=version + 1) - 1
         for start in range(version, self.lowest, -1):
             if start not in downgrades:
                 raise TypeError(f"the downgrade from {start} is missing")
-        self.version = version
+        self.version: int = version
         self._own = shape
         self._codecs: dict[int, Codec] = {
             start - 1: wire_codec(downgrade.shape, field_names(shape))

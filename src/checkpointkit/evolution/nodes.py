@@ -46,11 +46,11 @@ class Node:
     __slots__ = ("kind", "name", "optional", "parts", "values")
 
     def __init__(self, kind: str) -> None:
-        self.kind = kind
+        self.kind: str = kind
         self.parts: dict[Any, Node] = {}
         self.optional: frozenset[str] = frozenset()
         self.values: list[Any] = []
-        self.name = ""
+        self.name: str = ""
 
 
 def read_shape(shape: Shape) -> Node:
