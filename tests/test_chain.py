@@ -181,6 +181,33 @@ def test_a_downgrade_that_fails_is_named_by_its_step(step: Any, problem: str) ->
     assert caught.value.__context__ is None
 
 
+@pytest.mark.parametrize(
+    "made",
+    [(1,), {1}, b"1", object(), float("nan"), {1: 2}, 10**5000, True],
+    ids=["tuple", "set", "bytes", "object", "nan", "int key", "int too long", "bool"],
+)
+def test_a_migration_that_makes_what_cannot_be_saved_is_found_before_the_save(made: Any) -> None:
+    schema = Schema(
+        dict[str, int],
+        kind="a",
+        version=2,
+        migrations={1: lambda old: {"n": made}},
+        downgrades={2: Downgrade(lambda new: {}, {"record": {}})},
+    )
+    with pytest.raises(MigrationError) as caught:
+        schema.downgrade({"n": 1}, 1)
+    assert caught.value.problem.startswith("its result does not fit the class: [*]: ")
+
+
+def test_a_migration_is_no_downgrade() -> None:
+    def refuses(old: Payload) -> Payload:
+        raise DowngradeLossError(None, 1, ("s3cret",))
+
+    with pytest.raises(MigrationError) as caught:
+        leases(migrations={1: refuses, 2: to_3}).upgrade({}, 1)
+    assert (caught.value.step, caught.value.problem) == (1, "raised DowngradeLossError")
+
+
 def test_a_lack_of_memory_is_passed_on() -> None:
     def hungry(new: Payload) -> Payload:
         raise MemoryError
@@ -236,7 +263,11 @@ def test_a_schema_knows_the_fingerprints_of_what_it_writes() -> None:
         ),
         (
             {"downgrades": {3: Downgrade(down_to_2, "string")}},
-            '"string" is no shape that this release knows',
+            "'string' is no shape that this release knows",
+        ),
+        (
+            {"downgrades": {3: Downgrade(down_to_2, {"record": {"a": int}})}},  # type: ignore[dict-item]  # tried
+            r"{'record': {'a': <class 'int'>}} is no shape that this release knows",
         ),
     ],
 )

@@ -292,7 +292,7 @@ def test_what_fails_while_it_is_done_is_reported_and_the_rest_is_done(
     assert "\na: cannot save: no memory\n" in out
     assert out.count("    next: ") == 2, "what failed in the plan is not tried again"
     with FileStore(quick, read_only=True) as store:
-        assert [pins(store, key) for key in "abc"] == [[], [1], []]
+        assert [pins(store, key) for key in "abc"] == [[1], [1], []]
     _, document = run_json(capsys, "migrate", "-y", LEASES, quick)
     assert (document["migrated"], document["ok"]) == (["a"], False)
     assert document["versions"] == {"1": 1, "2": 1}

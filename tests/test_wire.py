@@ -261,6 +261,33 @@ def test_a_fixed_tuple_has_a_shape_for_each_item() -> None:
     assert differing(shape, [{"a": 1}, 1, {"a": 1}], [{"a": 2}, 1, {"a": 2}]) == ("[0].a", "[2][*]")
 
 
+@frozen
+class Dog:
+    name: str
+    other: Dog | Cat | None
+
+
+@frozen
+class Cat:
+    lives: int
+
+
+def test_a_union_that_leads_back_to_itself() -> None:
+    animals = tagged(Dog | Cat, {"dog": Dog, "cat": Cat}, field="type")
+
+    @frozen
+    class Zoo:
+        animal: Dog | Cat
+
+    schema = Schema(Zoo, kind="a", version=1, hooks=[animals])
+
+    def payload(lives: int) -> Any:
+        return schema.dump(Zoo(Dog("a", Dog("b", Cat(lives)))))
+
+    assert misfits(schema.shape, payload(9)) == ()
+    assert differing(schema.shape, payload(9), payload(8)) == ("animal.other.other.lives",)
+
+
 def test_a_tag_that_changes_is_the_difference() -> None:
     shape: Shape = {"tagged": ["type", {"a": {"record": {"n": "int"}}, "b": {"record": {}}}]}
     left, right = {"type": "a", "n": 1}, {"type": "b"}

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from attrs import frozen
 
 from checkpointkit.envelope import Payload
-from checkpointkit.errors import DowngradeLossError, MigrationError
+from checkpointkit.errors import CheckpointError, DowngradeLossError, MigrationError
 from checkpointkit.fingerprint import Shape, canonical, fingerprint
-from checkpointkit.structuring.wire import differing, field_names, unfit_paths, wire_codec
+from checkpointkit.structuring.wire import (
+    differing,
+    field_names,
+    misfits_of,
+    unfit_paths,
+    wire_codec,
+)
 from checkpointkit.tracing import place_of_failure
 
 if TYPE_CHECKING:
@@ -107,7 +113,7 @@ class Descent:
         ValueError: A shape is none.
     """
 
-    __slots__ = ("_codecs", "_own", "downgrades", "lowest", "version")
+    __slots__ = ("_codecs", "_own", "_shape", "downgrades", "lowest", "version")
 
     def __init__(
         self, downgrades: Mapping[int, Downgrade], version: int, oldest: int, shape: Shape
@@ -128,7 +134,8 @@ class Descent:
             if start not in downgrades:
                 raise TypeError(f"the downgrade from {start} is missing")
         self.version: int = version
-        self._own = shape
+        self._shape = shape
+        self._own = wire_codec(shape) if downgrades else None
         self._codecs: dict[int, Codec] = {
             start - 1: wire_codec(downgrade.shape, field_names(shape))
             for start, downgrade in self.downgrades.items()
@@ -159,7 +166,10 @@ class Descent:
             if unfit:
                 raise DowngradeLossError(None, start - 1, unfit)
         back = upgrade(json.loads(canonical(payload)))
-        lost = differing(self._own, json.loads(own), back)
+        if self._own is not None and (problems := misfits_of(self._own, back)):
+            problem = f"its result does not fit the class: {'; '.join(problems)}"
+            raise MigrationError(None, self.version - 1, problem)
+        lost = differing(self._shape, json.loads(own), back)
         if lost:
             raise DowngradeLossError(None, version, lost)
         return payload
@@ -169,23 +179,27 @@ def run_step(step: Migration, payload: Payload, start: int, end: int) -> Payload
     """Return what one step makes of a payload.
 
     Raises:
+        DowngradeLossError: It is a downgrade, and has raised that.
         MigrationError: It raised, or returned no dict.
     """
     try:
         result: Any = step(payload)
     except MemoryError:
         raise
-    except (DowngradeLossError, MigrationError) as error:
-        said: DowngradeLossError | MigrationError = error
+    except MigrationError as error:
+        said: CheckpointError = MigrationError(None, start, error.problem, end)
+    except DowngradeLossError as error:
+        if end < start:
+            said = DowngradeLossError(None, end, error.fields)
+        else:
+            said = MigrationError(None, start, "raised DowngradeLossError", end)
     except Exception as error:  # noqa: BLE001 - foreign code
         said = MigrationError(None, start, f"raised {type(error).__name__}", end)
     else:
         if type(result) is dict:
             return result
         said = MigrationError(None, start, f"returned {type(result).__name__}, not dict", end)
-    if isinstance(said, DowngradeLossError):
-        raise DowngradeLossError(None, end, said.fields)
-    raise MigrationError(None, start, said.problem, end)
+    raise said
 
 
 def climb(migrations: Mapping[int, Migration], payload: Payload, start: int, end: int) -> Payload:

@@ -385,7 +385,8 @@ class CheckpointManager(Generic[T]):
             keys: Which keys; None for all.
             dry_run: Only find out what would be done, and what would fail.
             pin: Pin the generation that was the newest before, in a store with the feature
-                `pins`: it stays, beside those of the store's `history`, until `unpin`.
+                `pins`: it stays, beside those of the store's `history`, until `unpin`; also
+                where the save then fails.
             progress: Called with the number of keys done and the number of all.
 
         Returns:

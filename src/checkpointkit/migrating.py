@@ -17,7 +17,6 @@ from checkpointkit.errors import (
     CheckpointError,
     CheckpointNotFoundError,
     ConflictError,
-    OutcomeUnknownError,
 )
 from checkpointkit.records import Problem, Report
 
@@ -121,28 +120,13 @@ class Pass:
         if not self.pin:
             self.write(key, seal, generation)
             return
-        pinned_before = self._is_pinned(key, generation)
         try:
             self.store.pin(key, generation)
         except CheckpointNotFoundError as error:  # saved over and pruned in the meantime
             raise ConflictError(key, generation, None) from error
-        try:
-            self.write(key, seal, generation)
-        except OutcomeUnknownError:
-            raise  # it is in place, and what it replaced is the way back
-        except CheckpointError:
-            if not pinned_before:
-                self._take_back(key, generation)
-            raise
-
-    def _is_pinned(self, key: str, generation: int) -> bool:
-        return generation in pinned(self.store, key)
-
-    def _take_back(self, key: str, generation: int) -> None:
-        try:
-            self.store.unpin(key, generation)
-        except CheckpointError as error:  # it must not hide the first error
-            _log.warning("checkpoint %r: generation %d stays pinned: %s", key, generation, error)
+        # The pin stays whatever becomes of the save: another pass may have pinned the same
+        # generation at the same time and saved over it, and nothing tells whose pin it is.
+        self.write(key, seal, generation)
 
 
 def unpin(

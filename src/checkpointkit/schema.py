@@ -224,9 +224,9 @@ seconds: expected int, got str
                 subclass, too), or has no canonical text, or the class changes it when it is built.
         """
         payload: Payload
-        payload, problems = _call(self._dump, self._gather_dump, value)
+        payload, problems = _call(self._dump, lambda each: self._gather().dump(each), value)
         if not problems and self._unproven:
-            back, problems = _call(self._load, self._gather_load, payload)
+            back, problems = _call(self._load, lambda each: self._gather().load(each), payload)
             if not problems and not self._writes(back, payload):
                 problems = (self._changed(),)
         if problems:
@@ -241,16 +241,8 @@ seconds: expected int, got str
             return made
         return self._gathering
 
-    def _gather_dump(self, value: T) -> Payload:
-        payload: Payload = self._gather().dump(value)
-        return payload
-
-    def _gather_load(self, payload: Payload) -> T:
-        value: T = self._gather().load(payload)
-        return value
-
     def _writes(self, value: T, payload: Payload) -> bool:
-        again, problems = _call(self._dump, self._gather_dump, value)
+        again, problems = _call(self._dump, lambda each: self._gather().dump(each), value)
         return not problems and canonical(again) == canonical(payload)
 
     def _changed(self) -> str:
@@ -263,7 +255,7 @@ seconds: expected int, got str
             StructureError: It is not what `dump` would write.
         """
         value: T
-        value, problems = _call(self._load, self._gather_load, payload)
+        value, problems = _call(self._load, lambda each: self._gather().load(each), payload)
         if not problems and self._unproven and not self._writes(value, payload):
             problems = (self._changed(),)
         if problems:

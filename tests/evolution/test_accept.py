@@ -86,10 +86,31 @@ def minutes(old: Payload) -> Payload:
     return {"holder": old["holder"], "minutes": old["seconds"]}
 
 
+def test_a_migration_can_be_mended_while_no_release_has_the_version() -> None:
+    formats = second().copy()
+    mended = two(migrations={1: lambda old: {"holder": old["holder"], "ms": old["seconds"]}})
+    with pytest.raises(Refused) as refused:
+        formats.accept(mended)
+    assert rules_of(refused) == ["golden-changed"]
+    assert "if no release has version 2 yet" in refused.value.findings[0].edit
+    with pytest.raises(Refused):
+        formats.accept(mended, against=second(), amend=True)
+    assert len(formats.accept(mended, against=first(), amend=True)) == 2
+    assert formats.check(mended, against=first()) == ()
+
+
 def test_an_older_version_is_never_amended() -> None:
     with pytest.raises(Refused) as refused:
         second().copy().accept(Schema(Other, kind=KIND, version=1), amend=True)
     assert rules_of(refused) == ["version-lowered"]
+
+
+def test_a_new_version_that_is_wrong_is_not_amended() -> None:
+    formats = first().copy()
+    with pytest.raises(Refused) as refused:
+        formats.accept(two(migrations={1: lambda old: old}), amend=True)
+    assert rules_of(refused) == ["golden-changed"]
+    assert "--amend" not in refused.value.findings[0].edit
 
 
 def test_amending_what_has_not_changed_does_nothing() -> None:

@@ -9,8 +9,9 @@ import pytest
 from attrs import evolve, frozen
 
 from checkpointkit import Downgrade, LockFileError, MissingMigrationError, Payload, Schema
+from checkpointkit.envelope import open_envelope, seal_envelope
 from checkpointkit.evolution.check import Broken, Finding
-from checkpointkit.evolution.goldens import Goldens
+from checkpointkit.evolution.goldens import GOLDEN_KEY, Goldens
 from checkpointkit.evolution.lockfile import LockedKind, LockedVersion, LockFile
 from checkpointkit.fingerprint import Shape, fingerprint
 from tests.evolution.formats import Formats
@@ -179,8 +180,11 @@ def test_another_digest_or_fingerprint_than_the_release_has(changes: dict[str, s
 
 def test_a_version_that_a_release_has_must_stay() -> None:
     formats = with_entry(second(), 1, None)
-    finding = only(formats.check(two(), against=second()))
-    assert (finding.rule, finding.version) == ("released-removed", 1)
+    findings = formats.check(two(), against=second())
+    assert [(finding.rule, finding.version) for finding in findings] == [
+        ("edited-entry", 1),  # the goldens of version 2 know of it
+        ("released-removed", 1),
+    ]
 
 
 def test_a_kind_that_a_release_has_must_stay() -> None:
@@ -188,12 +192,27 @@ def test_a_kind_that_a_release_has_must_stay() -> None:
     assert (finding.rule, finding.kind, finding.version) == ("released-removed", KIND, None)
 
 
-@pytest.mark.parametrize("changes", [{"reads_from": 2}, {"retired": True}])
-def test_what_a_release_has_dropped_is_not_taken_back(changes: dict[str, Any]) -> None:
-    released = second().copy()
-    released.lock = LockFile({KIND: evolve(second().lock.kinds[KIND], **changes)})
-    assert only(second().check(two(), against=released)).rule == "released-changed"
-    assert released.check(two(), against=second()) == ()
+def test_a_version_that_was_taken_out_between_two_others_is_missed() -> None:
+    formats = second().copy()
+    formats.accept(Schema(Two, kind=KIND, version=3, migrations={1: to_ms, 2: dict}))
+    three = Schema(Two, kind=KIND, version=3, migrations={1: to_ms, 2: dict})
+    assert formats.check(three) == ()
+    for gone in (1, 2):
+        finding = only(with_entry(formats, gone, None).check(three))
+        assert (finding.rule, finding.version) == ("edited-entry", gone)
+
+
+def test_goldens_that_were_emptied_or_cut_under_a_digest_that_fits() -> None:
+    emptied = replaced(second(), 2, Goldens(()))
+    assert "edited-goldens" in emptied.rules(two())
+    cut = replaced(second(), 2, Goldens(second().goldens[KIND, 2].envelopes))
+    finding = only(cut.check(two()))
+    assert (finding.rule, finding.version) == ("edited-goldens", 1)
+
+
+def test_a_fingerprint_of_another_algorithm_does_not_switch_the_comparison_off() -> None:
+    edit = evolve(entry(first(), 1), shape="json", fingerprint="fp2:00")
+    assert "edited-goldens" in with_entry(first(), 1, edit).rules(ONE)
 
 
 # ----------------------------------------------------------------------------------- what is listed
@@ -209,6 +228,19 @@ def test_a_kind_that_is_listed_no_more() -> None:
 def test_a_kind_may_be_that_of_a_module_that_cannot_be_imported() -> None:
     broken = Broken("agent.state:LEASES", SyntaxError("invalid syntax"))
     assert first().rules(broken) == ["not-importable"]
+
+
+def test_a_kind_that_is_listed_again_is_not_retired() -> None:
+    formats = first().copy()
+    formats.accept(retire=[KIND])
+    finding = only(formats.check(ONE))
+    assert (finding.rule, finding.message) == (
+        "not-accepted",
+        "it is listed, and the lock file has it as retired",
+    )
+    assert formats.accept(ONE) == (f"{KIND}: not retired any more",)
+    assert formats.check(ONE) == ()
+    assert formats.accept(ONE, retire=[KIND]) == (f"{KIND}: not retired, as it is listed",)
 
 
 def test_two_schemas_of_one_kind() -> None:
@@ -278,8 +310,16 @@ def test_a_finding_reads_well() -> None:
 
 
 def test_a_fingerprint_of_another_algorithm_never_looks_like_drift() -> None:
-    formats = with_entry(first(), 1, evolve(entry(first(), 1), fingerprint="fp2:0123"))
-    assert formats.check(ONE) == ()
+    # as a release of checkpointkit with another algorithm finds what this one has accepted
+    def of_another_algorithm(envelope: bytes) -> bytes:
+        record = open_envelope(envelope, GOLDEN_KEY)
+        return seal_envelope(record.header._replace(fingerprint="fp0:00"), record.payload)[0]
+
+    goldens = Goldens(tuple(map(of_another_algorithm, first().goldens[KIND, 1].envelopes)))
+    older = replaced(first(), 1, goldens)
+    again = with_entry(older, 1, evolve(entry(older, 1), fingerprint="fp0:00"))
+    again.goldens = older.goldens
+    assert again.check(ONE) == ()
 
 
 # --------------------------------------------------------------------------------------- downgrades

@@ -197,6 +197,14 @@ def test_accept_leaves_nothing_but_the_lock_and_its_goldens(users: UsersProject)
     assert made == {LOCK, GOLDENS, GOLDENS_1}
 
 
+def test_a_place_for_hypothesis_that_is_set_is_used(
+    users: UsersProject, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYPOTHESIS_STORAGE_DIRECTORY", str(tmp_path / "mine"))
+    assert users.schema(capsys, "check")[0] == 1
+    assert os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] == str(tmp_path / "mine")
+
+
 def test_a_lock_that_git_ignores_is_said(users: UsersProject, capsys: Capture) -> None:
     # `*.lock` stands in many a .gitignore: the lock would not be committed, nor packed
     users.write(".gitignore", "*.lock\n")

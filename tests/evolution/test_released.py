@@ -94,6 +94,23 @@ def test_a_lock_that_has_moved_since_is_found_where_it_was(users: UsersProject) 
     assert read_released(project_of(users), "v1") == Released(lock_of("then"))
 
 
+def test_a_project_that_has_moved_within_its_repository_is_found_by_its_kinds(
+    users: UsersProject,
+) -> None:
+    # else the usual step to a repository of several projects would rewrite all history
+    users.write(LOCK, render_lock(lock_of("then", "other")))
+    users.write("elsewhere/checkpointkit.lock", render_lock(lock_of("then")))
+    users.write("broken/checkpointkit.lock", "{")
+    users.commit("v1")
+    moved = make_project(users.root / "packages" / "a")
+    moved.write(LOCK, render_lock(lock_of("then", "other", "new")))
+    found = read_released(project_of(moved), "v1")
+    assert found.lock == lock_of("then", "other")
+    assert found.note == f"compared with {LOCK} of v1: the project stood elsewhere then"
+    moved.write(LOCK, render_lock(lock_of("new")))
+    assert "nothing was released yet" in read_released(project_of(moved), "v1").note
+
+
 @pytest.mark.parametrize(
     "settings", ["[project]\nname = 'agent'\n", "[tool.checkpointkit]\nlok = 1\n", "[", ""]
 )

@@ -113,8 +113,16 @@ CASES: list[tuple[Shape, Shape, list[str]]] = [
         record(a={"enum": ["x", 1, True]}),
         record(a={"enum": ["y"]}),
         [
-            'if old["a"] in ("x", 1, True,):',
-            '    old["a"] = ...  # now one of "y"',
+            'old["a"] = ...  # now one of "y"',  # True in (1,)
+            "return old",
+        ],
+    ),
+    (
+        record(a={"enum": ["x", 2, None]}),
+        record(a={"enum": ["y", 2]}),
+        [
+            'if old["a"] in ("x", None,):',
+            '    old["a"] = ...  # now one of "y" | 2',
             "return old",
         ],
     ),
@@ -122,6 +130,43 @@ CASES: list[tuple[Shape, Shape, list[str]]] = [
         {"record": {}, "optional": {"a": {"list": "int"}}},
         {"record": {"a": {"list": "int"}}},
         ['if "a" not in old:', '    old["a"] = []', "return old"],
+    ),
+    (
+        {"record": {}, "optional": {"a": "int"}},
+        {"record": {"a": "str"}},
+        [
+            'if "a" in old:',
+            '    old["a"] = str(old["a"])',
+            "else:",
+            '    old["a"] = ...  # str: what is it for an old state?',
+            "return old",
+        ],
+    ),
+    (
+        {"record": {}, "optional": {"a": "int", "b": "str"}},
+        {"record": {"c": "str"}},
+        [
+            'old.pop("a", None)',
+            'if "b" in old:',
+            '    old["c"] = old.pop("b")  # renamed, or is it not?',
+            "else:",
+            '    old["c"] = ...  # str: what is it for an old state?',
+            "return old",
+        ],
+    ),
+    (
+        {"record": {}, "optional": {"b": "str"}},
+        {"record": {}, "optional": {"c": "str"}},
+        [
+            'if "b" in old:',
+            '    old["c"] = old.pop("b")  # renamed, or is it not?',
+            "return old",
+        ],
+    ),
+    (
+        record(a={"record": {"x\nimport os": "int"}}),
+        record(a="int"),
+        ['old["a"] = ...  # was record of x\\nimport os, is int', "return old"],
     ),
     (
         {"record": {"a": "int"}},
@@ -197,6 +242,32 @@ def test_every_stub_runs_and_a_finished_one_makes_what_fits(data: st.DataObject)
     made = run(source, old.dump({"x": data.draw(one.values)}))
     if "..." not in source and "change it in place" not in source:
         assert misfits(new.shape, made) == ()
+
+
+small = st.sampled_from(["int", "float", "str", {"list": "int"}, {"union": ["int", "null"]}])
+values: dict[str, Any] = {"int": 1, "float": 1.5, "str": "x"}
+
+
+@given(st.data())
+def test_what_may_be_absent_is_no_trouble(data: st.DataObject) -> None:
+    fields = st.dictionaries(st.sampled_from("abcd"), st.tuples(small, st.booleans()), max_size=3)
+
+    def shape(found: Any) -> Any:
+        return {
+            "record": {name: part for name, (part, optional) in found.items() if not optional},
+            "optional": {name: part for name, (part, optional) in found.items() if optional},
+        }
+
+    before, after = data.draw(fields), data.draw(fields)
+    payload = {
+        name: values.get(part if isinstance(part, str) else "", [] if "list" in part else None)
+        for name, (part, optional) in before.items()
+        if not optional or data.draw(st.booleans())
+    }
+    source = stub(shape(before), shape(after), 1)
+    made = run(source, payload)
+    unfit = misfits(shape(after), made)
+    assert unfit == () or "ellipsis" in str(unfit)
 
 
 @given(st.data())

@@ -115,6 +115,6 @@ def test_each_rule_of_the_suite_fails_some_broken_store() -> None:
     ],
 )
 def test_random_calls_find_a_broken_store(kind: type[Plain], tmp_path: Path) -> None:
-    quick = settings(MACHINE_SETTINGS, max_examples=100, phases=[Phase.generate])
+    quick = settings(MACHINE_SETTINGS, max_examples=3000, phases=[Phase.generate])
     with pytest.raises((Exception, ExceptionGroup)):
         run_store_machine(lambda name, max_bytes: kind(tmp_path / name, max_bytes), quick)

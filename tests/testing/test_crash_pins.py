@@ -53,6 +53,11 @@ def syncs_no_pin(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(pinning, "_confirm", lambda *_: None)
 
 
+def unpins_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Acknowledge the end of a pin, and leave it."""
+    patch.setattr(pinning, "unpin", lambda *_: None)
+
+
 def pins_what_may_vanish(patch: pytest.MonkeyPatch) -> None:
     """Pin a generation of a key whose own name is not durable yet."""
     patch.setattr(pinning, "_mend", lambda *_: None)
@@ -73,6 +78,7 @@ def takes_a_pinned_one_for_no_evidence(patch: pytest.MonkeyPatch) -> None:
 MUTANTS: dict[Callable[[pytest.MonkeyPatch], None], list[str]] = {
     prunes_the_pinned: ["pins", "a save over a pin after a kill in one"],
     syncs_no_pin: ["pins", "a pin after a kill in a save"],
+    unpins_nothing: ["pins"],
     pins_what_may_vanish: ["a pin after a kill in a save"],
     takes_a_pinned_one_for_no_evidence: ["a save over a pin after a kill in one"],
 }

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from checkpointkit.evolution.check import Broken, Finding, check
+from checkpointkit.evolution.check import Broken, Finding, Listed, check, check_schema
 from checkpointkit.evolution.goldens import digest_of, render_goldens
 from checkpointkit.evolution.lockfile import LockedKind, LockedVersion, LockFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from checkpointkit.evolution.check import GoldensOf, Listed
+    from checkpointkit.evolution.check import GoldensOf
     from checkpointkit.evolution.goldens import Goldens
     from checkpointkit.schema import Schema
 
@@ -42,8 +42,8 @@ class Wishes:
     """What is done on purpose, and would be a finding otherwise.
 
     Attributes:
-        amend: Replace the newest version of a kind where its class has changed since: for a
-            version that no release has.
+        amend: Replace the newest version of a kind where its class, or what its migrations and
+            hooks do, has changed since: for a version that no release has.
         drop_old: Let schemas stop to read old versions.
         retire: The kinds that are not in use any more.
     """
@@ -71,7 +71,7 @@ def accept(
         released: The lock file of a release, whose entries stay as they are.
         wishes: What is done on purpose.
     """
-    purged, lines = _as_wished(listed, lock, released, wishes)
+    purged, lines = _as_wished(listed, lock, goldens, released, wishes)
     blocking = tuple(
         finding
         for finding in check(listed, purged, goldens, released)
@@ -104,33 +104,42 @@ def accept(
 def _as_wished(
     listed: Sequence[Listed | Broken],
     lock: LockFile,
+    goldens: GoldensOf,
     released: LockFile | None,
     wishes: Wishes,
 ) -> tuple[LockFile, list[str]]:
     """Return the lock file with what is done on purpose, and what that is."""
     kinds = dict(lock.kinds)
     lines: list[str] = []
+    used = {entry.schema.kind for entry in listed if isinstance(entry, Listed)}
     for kind in wishes.retire:
-        if kind in kinds and not kinds[kind].retired:
+        if kind in used:
+            lines.append(f"{kind}: not retired, as it is listed")
+        elif kind in kinds and not kinds[kind].retired:
             kinds[kind] = evolve(kinds[kind], retired=True)
             lines.append(f"{kind}: retired")
     for entry in listed:
         if isinstance(entry, Broken) or entry.schema.kind not in kinds:
             continue
         schema, locked = entry.schema, kinds[entry.schema.kind]
+        if locked.retired:
+            locked = evolve(locked, retired=False)
+            lines.append(f"{schema.kind}: not retired any more")
         if wishes.drop_old and locked.reads_from < schema.oldest <= locked.newest + 1:
             locked = evolve(locked, reads_from=schema.oldest)
             lines.append(f"{schema.kind}: versions before {schema.oldest} are dropped")
-        newest = locked.versions.get(schema.version)
         is_released = released is not None and released.version(schema.kind, schema.version)
-        if (
-            wishes.amend
-            and newest is not None
-            and newest.fingerprint != schema.fingerprint
-            and not is_released
-        ):
+        if wishes.amend and not is_released and _has_changed(entry, lock, goldens):
             rest = {n: each for n, each in locked.versions.items() if n != schema.version}
             locked = evolve(locked, versions=rest)
             lines.append(f"{schema.kind}: version {schema.version} is taken back")
         kinds[schema.kind] = locked
     return LockFile(kinds), lines
+
+
+def _has_changed(entry: Listed, lock: LockFile, goldens: GoldensOf) -> bool:
+    """Tell whether the newest version is not as it was accepted: its shape, or what it does."""
+    if lock.version(entry.schema.kind, entry.schema.version) is None:
+        return False
+    found = check_schema(entry, lock, goldens)
+    return any(finding.rule in ("shape-changed", "golden-changed") for finding in found)

@@ -33,6 +33,7 @@ GoldensOf: TypeAlias = "Callable[[str, int], Goldens | None]"
 _ACCEPT = "run `checkpointkit schema accept` and commit what it writes"
 _SAID_ALREADY = frozenset({"downgrade-shape", "shape-changed", "version-lowered"})
 """Where one of them is found, the goldens would say the same once more."""
+_AMEND = "(if no release has version {0} yet: `checkpointkit schema accept --amend`)"
 _IMPORT = "(the function is below; Payload comes from checkpointkit)"
 _PUT_BACK = "put it back as it was (`git checkout`, or keep both sides of the merge)"
 
@@ -132,6 +133,9 @@ def check_schema(listed: Listed, lock: LockFile, goldens: GoldensOf) -> tuple[Fi
     locked = lock.kinds.get(listed.schema.kind)
     if locked is None or not locked.versions:
         return (_finding("not-accepted", listed, None, "the lock file has nothing of it", _ACCEPT),)
+    if locked.retired:
+        message = "it is listed, and the lock file has it as retired"
+        return (_finding("not-accepted", listed, None, message, _ACCEPT),)
     schema = listed.schema
     entry = locked.versions.get(schema.version)
     of_version = {
@@ -178,6 +182,7 @@ def check_lock(
     for kind, locked in lock.kinds.items():
         if all_known and kind not in seen and kind not in gaps and not locked.retired:
             findings.append(_unlisted(kind))
+        findings += _gap_findings(kind, locked, goldens)
         for version, entry in locked.versions.items():
             findings += _entry_findings(kind, version, entry, goldens(kind, version))
     if released is not None:
@@ -219,8 +224,7 @@ def _shape_changed(listed: Listed, entry: LockedVersion) -> Finding:
     edit = (
         f"in {_module_of(listed)}: set version={version + 1}, and add "
         f"{version}: {name_of(version)} to migrations; then {_ACCEPT}\n"
-        f"{_IMPORT}\n"
-        f"(if no release has version {version} yet: `checkpointkit schema accept --amend`)"
+        f"{_IMPORT}\n" + _AMEND.format(version)
     )
     source = stub(entry.shape, schema.shape, version)
     return _finding("shape-changed", listed, version, message, edit, source)
@@ -273,14 +277,20 @@ def _golden_findings(
         problems = judge(schema, version, found.envelopes, becomes, at, names)
         if problems:
             message = "\n".join(problems)
-            edit = (
-                f"in {_module_of(listed)}: mend the migrations, hooks or validators so that stored "
-                "states of this version give the frozen values again; goldens are never made anew"
-                if version < schema.version
-                else f"in {_module_of(listed)}: what this version writes has changed though its "
-                f"shape has not (a hook, an enum, a codec); undo that, or set "
-                f"version={version + 1} and add {version}: {name_of(version)} to migrations"
-            )
+            if version < schema.version:
+                edit = (
+                    f"in {_module_of(listed)}: mend the migrations, hooks or validators so that "
+                    "stored states of this version give the frozen values again; goldens are never "
+                    "made anew"
+                )
+            else:
+                edit = (
+                    f"in {_module_of(listed)}: what this version writes has changed though its "
+                    "shape has not (a hook, an enum, a codec); undo that, or set "
+                    f"version={version + 1} and add {version}: {name_of(version)} to migrations"
+                )
+            if at == schema.version == locked.newest:
+                edit += "\n" + _AMEND.format(at)
             yield _finding("golden-changed", listed, version, message, edit)
 
 
@@ -311,6 +321,19 @@ def _downgrade_findings(listed: Listed, goldens: dict[int, Goldens]) -> Iterator
 # --- the lock file -------------------------------------------------------------------------------
 
 
+def _gap_findings(kind: str, locked: LockedKind, goldens: GoldensOf) -> Iterator[Finding]:
+    """Find the versions that were taken out, with their goldens or without."""
+    newest = goldens(kind, locked.newest)
+    known = {*locked.versions, *(newest.becomes if newest is not None else ())}
+    for version in range(min(known, default=1), locked.newest):
+        if version not in locked.versions:
+            message = f"version {version} is missing, and there are older and newer ones"
+            yield Finding("edited-entry", kind, version, "", message, _PUT_BACK)
+        elif newest is not None and version >= locked.reads_from and version not in newest.becomes:
+            message = f"the goldens of version {locked.newest} do not say what they become in it"
+            yield Finding("edited-goldens", kind, version, "", message, _PUT_BACK)
+
+
 def _entry_findings(
     kind: str, version: int, entry: LockedVersion, goldens: Goldens | None
 ) -> Iterator[Finding]:
@@ -327,14 +350,17 @@ def _entry_findings(
 
 def _foreign(kind: str, version: int, entry: LockedVersion, goldens: Goldens | None) -> str:
     """Say where goldens are not of the entry that names them, which was edited with its digest."""
-    for envelope in () if goldens is None else goldens.envelopes[:1]:
+    if goldens is None or not goldens.envelopes:
+        return "its goldens file is empty"
+    for envelope in goldens.envelopes[:1]:
         try:
             header = open_header(envelope, GOLDEN_KEY)[0]
         except (CorruptCheckpointError, EnvelopeVersionError) as error:
             return str(error)
         if (header.kind, header.schema_version) != (kind, version):
             return f"its goldens are of {header.kind}, version {header.schema_version}"
-        if drifted(header.fingerprint, entry.fingerprint):
+        # By the text: entry and goldens were made in one moment, by one algorithm.
+        if header.fingerprint != entry.fingerprint:
             return f"its goldens were made of another shape, {header.fingerprint}"
     return ""
 
@@ -347,9 +373,6 @@ def _release_findings(lock: LockFile, released: LockFile) -> Iterator[Finding]:
             message = "a release has this kind, and the lock file has not"
             yield Finding("released-removed", kind, None, "", message, _PUT_BACK)
             continue
-        if now.reads_from < was.reads_from or (was.retired and not now.retired):
-            message = "a release has dropped its old versions, and the lock file takes them back"
-            yield Finding("released-changed", kind, None, "", message, _PUT_BACK)
         for version, entry in was.versions.items():
             found = now.versions.get(version)
             if found is None:

@@ -42,7 +42,7 @@ class Difference:
             >>> Difference("pods[*].uid", "~", "int", "str").text()
             '~ pods[*].uid: int -> str'
         """
-        path = self.path or "the whole payload"
+        path = on_one_line(self.path) or "the whole payload"
         if self.sign == "+":
             return f"+ {path}: {described(self.new)}"
         if self.sign == "-":
@@ -161,7 +161,22 @@ def described(shape: Any) -> str:  # noqa: C901, PLR0912 - one case for each for
             text = f"{described(part)}, or absent"
         case _:
             text = f"the record {part} levels up" if part else "the record around it"
+    text = on_one_line(text)
     return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
+def on_one_line(text: str) -> str:
+    r"""Return a text with escapes for what does not print; a name may hold the end of a line.
+
+    Example:
+        >>> on_one_line("a\nb")
+        'a\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def widens(old: Any, new: Any) -> bool:  # noqa: PLR0911 - one case after the other

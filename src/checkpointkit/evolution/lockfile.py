@@ -133,6 +133,8 @@ class _Parser:
         reads_from, retired = found.get("reads_from", 1), found.get("retired", False)
         if type(reads_from) is not int or type(retired) is not bool:
             raise self._error(f"{kind!r}: reads_from is a number and retired is true or false")
+        if not 1 <= reads_from <= max(versions, default=0) + 1:
+            raise self._error(f"{kind!r}: reads_from is {reads_from}, and its versions are not")
         return LockedKind(dict(sorted(versions.items())), reads_from, retired)
 
     def _version(self, name: str, entry: Any) -> LockedVersion:

@@ -171,7 +171,8 @@ def inside(node: Node, payload: Any) -> Iterator[tuple[str | int, Node, Any]]:
     parts = node.parts
     if node.kind == "tagged":
         record = {name: inner for name, inner in payload.items() if name != node.name}
-        yield from inside(parts[payload[node.name]], record)
+        # Settled, as a class of the union may lead back to it.
+        yield from inside(settled(parts[payload[node.name]], record), record)
     elif node.kind == "dict":
         for name, inner in sorted(payload.items()):
             yield name, parts["value"], inner

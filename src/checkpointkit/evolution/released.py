@@ -13,7 +13,7 @@ from attrs import frozen
 from checkpointkit.errors import LockFileError
 from checkpointkit.evolution.git import complaint, run_git
 from checkpointkit.evolution.lockfile import LockFile, parse_lock
-from checkpointkit.evolution.project import decode, parse_project
+from checkpointkit.evolution.project import decode, parse_project, read_lock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,11 +69,34 @@ def _lock_of_revision(project: Project, revision: str) -> Released:
     where = _lock_there(project, revision, commit)
     data = _blob(project, revision, commit, where)
     if data is None:
-        return Released(
+        return _moved(project, revision, commit) or Released(
             LockFile({}), f"{revision} has no {where}: nothing was released yet, as far as it goes"
         )
     path = f"{revision}:{where}"
     return Released(parse_lock(decode(data, path), path))
+
+
+def _moved(project: Project, revision: str, commit: str) -> Released | None:
+    """Return the lock file of a project that has moved within its repository, told by its kinds.
+
+    Else `git mv` of a whole project would be as a new one, of which nothing was released.
+    """
+    listing = ("ls-tree", "-r", "-z", "--full-tree", "--name-only", commit)
+    names = run_git(project.root, revision, *listing).stdout.decode(errors="replace").split("\0")
+    ours = read_lock(project).kinds.keys()
+    best: tuple[int, Released] = (0, Released(LockFile({})))
+    for path in names:
+        if PurePosixPath(path).name == project.lock_path.name:
+            data = run_git(project.root, revision, "cat-file", "blob", f"{commit}:{path}").stdout
+            try:
+                lock = parse_lock(decode(data, path), path)
+            except LockFileError:  # it is another project's, or it is none
+                continue
+            common = len(ours & lock.kinds.keys())
+            if common > best[0]:
+                note = f"compared with {path} of {revision}: the project stood elsewhere then"
+                best = common, Released(lock, note)
+    return best[1] if best[0] else None
 
 
 def _commit(project: Project, revision: str) -> str:

@@ -138,27 +138,70 @@ def _block(head: str, body: Iterable[str]) -> Iterator[str]:
         yield "    ..."
 
 
+class _Fields:
+    """The fields of a record: all of them, and those that may be absent."""
+
+    def __init__(self, shape: Any) -> None:
+        self.optional: dict[str, Any] = shape.get("optional", {})
+        self.all: dict[str, Any] = {**shape["record"], **self.optional}
+
+    def only_like(self, name: str, others: Iterable[str]) -> bool:
+        """Tell whether a field is the only one of its shape among some."""
+        shape = canonical(self.all[name])
+        return [other for other in others if canonical(self.all[other]) == shape] == [name]
+
+
 def _field_edits(old: Any, new: Any, place: str, depth: int) -> Iterator[str]:
-    before = {**old["record"], **old.get("optional", {})}
-    after = {**new["record"], **new.get("optional", {})}
-    gone = [name for name in sorted(before) if name not in after]
-    fresh = [name for name in sorted(after) if name not in before]
+    before, after = _Fields(old), _Fields(new)
+    gone = sorted(before.all.keys() - after.all.keys())
+    fresh = sorted(after.all.keys() - before.all.keys())
+    renamed = {
+        one: other
+        for one in gone
+        for other in fresh
+        if canonical(before.all[one]) == canonical(after.all[other])
+        and before.only_like(one, gone)
+        and after.only_like(other, fresh)
+    }
     for one in gone:
-        alike = [name for name in fresh if canonical(after[name]) == canonical(before[one])]
-        if len(alike) == 1 and len([n for n in gone if before[n] == before[one]]) == 1:
-            yield f"{_at(place, alike[0])} = {place}.pop({_text(one)})  # renamed, or is it not?"
-            fresh.remove(alike[0])
-        else:
-            yield f"del {_at(place, one)}"
+        yield from _farewell(one, renamed.get(one), before, after, place)
     for name in fresh:
-        if name in new["record"]:
-            yield _assignment(_at(place, name), after[name])
-    for name in sorted(before.keys() & after.keys()):
-        required = name in new["record"] and name not in old["record"]
-        if required:
-            assignment = _assignment(_at(place, name), after[name])
-            yield from _block(f"if {_text(name)} not in {place}:", [assignment])
-        yield from _change(before[name], after[name], _at(place, name), depth)
+        if name not in after.optional and name not in renamed.values():
+            yield _assignment(_at(place, name), after.all[name])
+    for name in sorted(before.all.keys() & after.all.keys()):
+        change = [*_change(before.all[name], after.all[name], _at(place, name), depth)]
+        yield from _where_there(name, change, before, after, place)
+
+
+def _farewell(
+    name: str, renamed: str | None, before: _Fields, after: _Fields, place: str
+) -> Iterator[str]:
+    """Write what becomes of a field that the new record has not."""
+    if renamed is None:
+        absent = name in before.optional
+        yield f"{place}.pop({_text(name)}, None)" if absent else f"del {_at(place, name)}"
+        return
+    move = f"{_at(place, renamed)} = {place}.pop({_text(name)})  # renamed, or is it not?"
+    if name not in before.optional:
+        yield move
+        return
+    yield from _block(f"if {_text(name)} in {place}:", [move])
+    if renamed not in after.optional:
+        yield from _block("else:", [_assignment(_at(place, renamed), after.all[renamed])])
+
+
+def _where_there(
+    name: str, change: list[str], before: _Fields, after: _Fields, place: str
+) -> Iterator[str]:
+    """Write the change of a field that both records have, where it may be absent."""
+    if name not in before.optional:
+        yield from change
+        return
+    if change:
+        yield from _block(f"if {_text(name)} in {place}:", change)
+    if name not in after.optional:
+        head = "else:" if change else f"if {_text(name)} not in {place}:"
+        yield from _block(head, [_assignment(_at(place, name), after.all[name])])
 
 
 def _change(old: Any, new: Any, place: str, depth: int) -> Iterator[str]:
@@ -173,16 +216,23 @@ def _change(old: Any, new: Any, place: str, depth: int) -> Iterator[str]:
     elif _in_place(old, new):
         yield from _edits(old, new, place, depth)
     elif _both("enum", old, new):
-        left = [value for value in old["enum"] if value not in new["enum"]]
-        values = ", ".join(_literal(value) for value in left)
-        change = f"{place} = ...  # now one of {described(new)}"
-        yield from _block(f"if {place} in ({values},):", [change])
+        yield from _choice(old["enum"], new["enum"], place, f"now one of {described(new)}")
     elif (old, new) == ("int", "float"):
         yield f"{place} = float({place})"
     elif (old, new) == ("int", "str"):
         yield f"{place} = str({place})"
     else:
         yield f"{place} = ...  # was {described(old)}, is {described(new)}"
+
+
+def _choice(old: list[Any], new: list[Any], place: str, note: str) -> Iterator[str]:
+    kept = set(map(canonical, new))
+    left = [value for value in old if canonical(value) not in kept]
+    change = f"{place} = ...  # {note}"
+    if any(value in (0, 1) for value in old + new):  # 1, 1.0 and True are equal to Python
+        yield change
+    else:
+        yield from _block(f"if {place} in ({', '.join(map(_literal, left))},):", [change])
 
 
 def _in_place(old: Any, new: Any) -> bool:

@@ -20,6 +20,7 @@ These modules decide, and touch nothing: whatever was observed, and the time, co
 - `acceptance`: whether a kubelet takes a manifest for a static pod.
 - `decoding`: a pod's types, as Kubernetes decodes them; what is not known survives.
 
-What talks to a cluster and a disk, and calls them, is not here yet. The contract is that of bootkube's pod checkpointer, where it is not known to be wrong:
+What talks to a cluster and a disk, and calls them, is not here yet. The contract is that of
+bootkube's pod checkpointer, where it is not known to be wrong:
 https://github.com/kubernetes-retired/bootkube/tree/master/cmd/checkpoint.
 """

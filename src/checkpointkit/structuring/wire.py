@@ -76,7 +76,7 @@ def wire_codec(shape: Shape, nameable: Collection[str] = ()) -> Codec:
     try:
         return _Reader(nameable).read(shape, ())
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        problem = f"{canonical(shape)[:80]} is no shape that this release knows"
+        problem = f"{shape!r:.80} is no shape that this release knows"
     raise ValueError(problem)
 
 
@@ -313,9 +313,10 @@ def _plain(shapes: tuple[Any, ...], data: Any) -> tuple[Any, ...]:
                 return _plain((*shapes, option), data)
     if "tagged" in shape:
         field, tags = shape["tagged"]
-        record = tags.get(data.get(field)) if isinstance(data, dict) else None
-        if record is not None:
-            return (*shapes, {"record": {**record["record"], field: "str"}})
+        tag = data.get(field) if isinstance(data, dict) else None
+        if type(tag) is str and tag in tags:
+            *around, record = _plain((*shapes, tags[tag]), data)  # it may lead back to the union
+            return (*around, {**record, "record": {**record["record"], field: "str"}})
     return shapes
 
 

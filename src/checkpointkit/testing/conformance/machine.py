@@ -84,6 +84,16 @@ class Key:
         return None if self.damaged or not self.saved else self.saved[max(self.saved)]
 
 
+def _not_there(model: Key) -> list[int]:
+    """Return two numbers that no generation of a key has, now or any more."""
+    gone = [number for number in range(1, model.highest) if number not in model.saved]
+    return [*gone[-1:], model.highest + 1]
+
+
+def _one_of(numbers: list[int], index: int) -> int:
+    return numbers[index % len(numbers)]
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Calls a store's methods in random order, and compares what it shows with a model.
 
@@ -168,11 +178,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.model[key].damaged = True
 
     @precondition(lambda self: "pins" in self.store.features)
-    @rule(key=_keys, back=st.integers(-1, 3))
-    def pin(self, key: str, back: int) -> None:
+    @rule(key=_keys, index=st.integers(0, 4))
+    def pin(self, key: str, index: int) -> None:
         """Pin the newest generation, one before it, or one that is not there."""
         model = self.model[key]
-        generation = model.highest - back
+        generation = _one_of([*sorted(model.saved, reverse=True), *_not_there(model)], index)
         if generation in model.saved:
             self.store.pin(key, generation)
             model.pinned.add(generation)
@@ -182,11 +192,12 @@ class StoreMachine(RuleBasedStateMachine):
             self._fails(lambda: self.store.pin(key, generation), CheckpointNotFoundError)
 
     @precondition(lambda self: "pins" in self.store.features)
-    @rule(key=_keys, back=st.integers(-1, 3))
-    def unpin(self, key: str, back: int) -> None:
+    @rule(key=_keys, index=st.integers(0, 4))
+    def unpin(self, key: str, index: int) -> None:
         """Unpin a generation, whether it is pinned, and there, or not."""
         model = self.model[key]
-        generation = model.highest - back
+        others = [*sorted(set(model.saved) - model.pinned), *_not_there(model)]
+        generation = _one_of([*sorted(model.pinned), *others], index)
         self.store.unpin(key, generation)
         model.pinned.discard(generation)
 
