@@ -59,7 +59,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(pathlib\.)?Path"),
     ("py:.*", r"(typing\.)?(Hashable|Protocol)"),
     # Hypothesis' own.
-    ("py:.*", r"(hypothesis\.)?settings"),
+    ("py:.*", r"(hypothesis\.)?(settings|SearchStrategy)"),
     # Type variables.
     ("py:.*", r"(checkpointkit\.[\w.]+\.)?[DST]"),
     # What the crash states are made with; a workload has no use for it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from checkpointkit import FileStore
-    from checkpointkit.evolution.check import Finding
+    from checkpointkit.evolution.findings import Finding
 
 _INI = "checkpointkit_schemas"
 _AGAINST = "--checkpointkit-against"
@@ -164,6 +164,10 @@ class _Results:
     def __init__(self, config: pytest.Config) -> None:
         self._root = config.rootpath
         self._against: str | None = config.getoption(_AGAINST)
+        if self._against is not None:
+            # The check comes after all other tests, and one of them may have changed the directory.
+            file = config.invocation_params.dir / self._against
+            self._against = str(file) if file.is_file() else self._against
         self._found: dict[str, list[Finding]] | str | None = None
         self.note = ""
 

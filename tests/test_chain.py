@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from typing import Any
@@ -372,6 +373,12 @@ PODS: Payload = {"pods": [{"uid": "1"}, {}], "by_name": {"s3cret": {}}, "name": 
         (by_a_name_that_is_data, "by_name[*].uid"),
         (after_all_of_a_list, "n"),
         (before_anything, ""),
+        (lambda old: copy.deepcopy(old)["pods"][1]["uid"], "pods[1].uid"),
+        (lambda old: copy.deepcopy(old["pods"])[1]["uid"], "pods[1].uid"),
+        (lambda old: json.loads(json.dumps(old))["s3cret"], ""),  # a copy that is not followed
+        (lambda old: {"n": len(old["by_name"].values()) + old["n"]}, "n"),
+        (lambda old: old["pods"][7], "pods[7]"),
+        (lambda old: {}["s3cret"] if old["pods"] else old, ""),
         (lambda old: {"a": old[("n", "m")[1]]}, "m"),
         (dict.clear, ""),
     ],

@@ -125,7 +125,8 @@ SAMPLES: list[tuple[CheckpointError, dict[str, Any], str]] = [
         (
             "checkpoint 'a' was saved as schema version 2 with another shape: its fingerprint is "
             "fp1:0 and the class has fp1:1, see `checkpointkit schema diff`; "
-            "raise the schema's version and add a migration, the file is untouched"
+            "raise the schema's version and add a migration (or correct the shape of a "
+            "Downgrade), the file is untouched"
         ),
     ),
     (
@@ -140,7 +141,8 @@ SAMPLES: list[tuple[CheckpointError, dict[str, Any], str]] = [
         (
             "checkpoint 'a' was saved as schema version 2 with another shape: it does not fit the "
             "class: n: missing; m: expected int, got str; "
-            "raise the schema's version and add a migration, the file is untouched"
+            "raise the schema's version and add a migration (or correct the shape of a "
+            "Downgrade), the file is untouched"
         ),
     ),
     (

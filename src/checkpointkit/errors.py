@@ -265,7 +265,8 @@ class SchemaDriftError(CheckpointError):
         )
         return (
             f"{_named(self.key)} was saved as schema version {self.version} with another shape: "
-            f"{found}; raise the schema's version and add a migration, the file is untouched"
+            f"{found}; raise the schema's version and add a migration (or correct the shape of a "
+            "Downgrade), the file is untouched"
         )
 
 

@@ -38,6 +38,9 @@ def place_of_failure(step: Callable[[Any], Any], payload: Any) -> str:
         step(trail.follow(payload, ""))
     except MemoryError:
         raise
+    except LookupError:
+        # A wrong place is worse than none: where it leads there is something, it was another one.
+        return trail.last.removeprefix(".") if trail.lacking else ""
     except Exception:  # noqa: BLE001 - foreign code, which has failed before
         return trail.last.removeprefix(".")
     return ""
@@ -48,7 +51,13 @@ class _Trail:
 
     def __init__(self, names: frozenset[str]) -> None:
         self.last = ""
+        self.lacking = False
         self._names = names
+
+    def take(self, path: str, step: object, *, there: bool) -> None:
+        """Note that something is taken, and whether it is there."""
+        self.note(path, step)
+        self.lacking = not there
 
     def note(self, path: str, step: object) -> str:
         """Note a step that is taken from a path; return where it leads."""
@@ -80,26 +89,29 @@ class _Names(dict[str, Any]):
         trail.last = last
 
     def __getitem__(self, name: str) -> Any:
-        self._trail.note(self._path, name)
+        self._trail.take(self._path, name, there=name in self)
         return super().__getitem__(name)
 
     def __delitem__(self, name: str) -> None:
-        self._trail.note(self._path, name)
+        self._trail.take(self._path, name, there=name in self)
         super().__delitem__(name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        self._trail.note(self._path, name)
+        self._trail.take(self._path, name, there=name in self)
         return super().get(name, default)
 
     def pop(self, name: str, default: Any = _MISSING) -> Any:
-        self._trail.note(self._path, name)
+        self._trail.take(self._path, name, there=name in self)
         return super().pop(name) if default is _MISSING else super().pop(name, default)
 
     def items(self) -> Any:
         return [(name, self[name]) for name in list(self)]
 
     def values(self) -> Any:
-        return (self[name] for name in list(self))
+        return [self[name] for name in list(self)]
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._trail.follow(_plain(self), self._path)
 
 
 class _Items(list[Any]):
@@ -115,12 +127,25 @@ class _Items(list[Any]):
         trail.last = last
 
     def __getitem__(self, index: Any) -> Any:
-        self._trail.note(self._path, index if type(index) is int else "")
+        there = type(index) is not int or -len(self) <= index < len(self)
+        self._trail.take(self._path, index if type(index) is int else "", there=there)
         return super().__getitem__(index)
 
     def __iter__(self) -> Iterator[Any]:
         for index in range(len(self)):
             yield self[index]
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self._trail.follow(_plain(self), self._path)
+
+
+def _plain(data: Any) -> Any:
+    """Return a copy that notes nothing; the copying is no step of the migration's."""
+    if isinstance(data, dict):
+        return {name: _plain(part) for name, part in dict.items(data)}
+    if isinstance(data, list):
+        return [_plain(part) for part in list.__iter__(data)]
+    return data
 
 
 def _names_in(step: Callable[[Any], Any]) -> frozenset[str]:

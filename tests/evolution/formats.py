@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from checkpointkit.evolution.accept import Accepted, Wishes, accept
-from checkpointkit.evolution.check import Broken, Finding, Listed, check
+from checkpointkit.evolution.check import check
+from checkpointkit.evolution.findings import Broken, Finding, Listed
 from checkpointkit.evolution.goldens import Goldens, make_goldens
 from checkpointkit.evolution.lockfile import LockFile
 

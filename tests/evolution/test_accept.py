@@ -8,7 +8,7 @@ import pytest
 from attrs import frozen
 
 from checkpointkit import Payload, Schema
-from checkpointkit.evolution.check import Broken
+from checkpointkit.evolution.findings import Broken
 from tests.evolution.formats import Formats, Refused
 from tests.evolution.test_check import KIND, ONE, Other, first, second, two
 
@@ -129,6 +129,14 @@ def test_old_versions_are_dropped_on_purpose_alone() -> None:
     assert list(formats.lock.kinds[KIND].versions) == [1, 2]  # what it looked like is kept
     assert formats.check(late) == ()
     assert formats.accept(late, drop_old=True) == ()
+
+
+def test_migrations_that_come_back_are_watched_again() -> None:
+    late = two(migrations={})
+    formats = second().copy()
+    formats.accept(late, drop_old=True)
+    assert formats.accept(two()) == (f"{KIND}: versions from 1 on are read again",)
+    assert formats.rules(late) == ["missing-migration"]
 
 
 def test_a_kind_is_retired_on_purpose_alone() -> None:

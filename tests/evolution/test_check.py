@@ -10,7 +10,7 @@ from attrs import evolve, frozen
 
 from checkpointkit import Downgrade, LockFileError, MissingMigrationError, Payload, Schema
 from checkpointkit.envelope import open_envelope, seal_envelope
-from checkpointkit.evolution.check import Broken, Finding
+from checkpointkit.evolution.findings import Broken, Finding
 from checkpointkit.evolution.goldens import GOLDEN_KEY, Goldens
 from checkpointkit.evolution.lockfile import LockedKind, LockedVersion, LockFile
 from checkpointkit.fingerprint import Shape, fingerprint

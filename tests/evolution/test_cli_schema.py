@@ -205,6 +205,27 @@ def test_a_place_for_hypothesis_that_is_set_is_used(
     assert os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] == str(tmp_path / "mine")
 
 
+LOUD = STATE_1.replace(
+    "    holder: str\n", "    holder: str\n\n    def __attrs_post_init__(self):\n        BODY\n"
+)
+
+
+def test_what_a_class_prints_gets_into_no_document(accepted: UsersProject, capsys: Capture) -> None:
+    accepted.state(LOUD.replace("BODY", 'print("built")'))
+    status, out, errors = accepted.schema(capsys, "check", "--json")
+    assert (status, json.loads(out)["ok"]) == (0, True)
+    assert "built" in errors
+
+
+def test_a_class_that_ends_the_process_is_no_success(
+    accepted: UsersProject, capsys: Capture
+) -> None:
+    accepted.state(LOUD.replace("BODY", "raise SystemExit(0)"))
+    status, _, errors = accepted.schema(capsys, "check")
+    assert status == 2
+    assert "ends the process" in errors
+
+
 def test_a_lock_that_git_ignores_is_said(users: UsersProject, capsys: Capture) -> None:
     # `*.lock` stands in many a .gitignore: the lock would not be committed, nor packed
     users.write(".gitignore", "*.lock\n")

@@ -18,7 +18,7 @@ import attrs
 import pytest
 
 from checkpointkit import Hook, Json, MissingMigrationError, Payload, Schema, tagged
-from checkpointkit.evolution.check import Broken
+from checkpointkit.evolution.findings import Broken
 from tests.evolution.formats import Formats
 
 KIND = "example.com/pod"

@@ -182,7 +182,7 @@ def test_the_table_of_edits_is_that_of_the_tests() -> None:
 def test_each_rule_has_its_row() -> None:
     source = "".join(
         (SRC / "checkpointkit" / "evolution" / name).read_text(encoding="utf-8")
-        for name in ("check.py", "workspace.py")
+        for name in ("check.py", "integrity.py", "workspace.py")
     )
     rules = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', source))
     text = LOCK_FILE.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ import pytest
 
 from checkpointkit.chain import MissingMigrationError
 from checkpointkit.errors import LockFileError
-from checkpointkit.evolution.check import Broken, Listed
+from checkpointkit.evolution.findings import Broken, Listed
 from checkpointkit.evolution.loading import (
     importable,
     load_listed,

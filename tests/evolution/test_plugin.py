@@ -193,8 +193,11 @@ def test_a_mistake_of_ours_shows_with_its_traceback(runs: InProcess) -> None:
     runs.users.write(
         "conftest.py",
         """\
-        from checkpointkit.evolution import workspace
+        import sys
 
+        import checkpointkit.evolution.workspace
+
+        workspace = sys.modules["checkpointkit.evolution.workspace"]
         real = workspace.check
 
         def pytest_sessionstart():

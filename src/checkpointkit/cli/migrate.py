@@ -163,6 +163,8 @@ def _plan_text(plan: MigrationReport, schema: Schema[Any], order: Order, target:
     ]
     text = "".join(f"{each}\n" for each in counts) or "no checkpoints of this schema here\n"
     wanted = plural(len(plan.changed), "checkpoint")
+    if plan.problems and not plan.versions:
+        return f"nothing can be migrated to version {schema.write_version}\n"
     if not plan.changed:
         return f"{text}nothing to migrate to version {schema.write_version}\n"
     text += f"{wanted} to migrate to version {schema.write_version}\n"

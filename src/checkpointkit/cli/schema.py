@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping, Sequence
 
-    from checkpointkit.evolution.check import Broken, Finding
+    from checkpointkit.evolution.findings import Broken, Finding
     from checkpointkit.evolution.project import Project
 
 _STORAGE: Final = "HYPOTHESIS_STORAGE_DIRECTORY"
@@ -37,7 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         against = getattr(arguments, "against", None)
         with _scratch(), open_workspace(Path.cwd(), against) as workspace:
-            outcome = _carry_out(workspace, arguments)
+            # Classes, hooks and migrations run now: what they print is no part of a document.
+            with redirect_stdout(sys.stderr):
+                outcome = _carry_out(workspace, arguments)
             note = workspace.released.note if workspace.released else ""
     except CheckpointError as error:
         if arguments.json:
@@ -45,6 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
             _print_document(name, document)
         else:
             write(f"checkpointkit: {error}\n", sys.stderr)
+        return USAGE
+    except SystemExit:
+        write("checkpointkit: a class, a hook or a migration ends the process\n", sys.stderr)
         return USAGE
     if arguments.json:
         _print_document(name, {**_of(workspace.project), **outcome.document, "note": note})

@@ -105,4 +105,4 @@ def _add(parts: Any, name: str, summary: str, description: str) -> argparse.Argu
 
 
 def _add_against(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--against", metavar="REV|WHEEL", help=_AGAINST)
+    parser.add_argument("--against", type=str, metavar="REV|WHEEL", help=_AGAINST)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
-from checkpointkit.evolution.check import Broken, Finding, Listed, check, check_schema
+from checkpointkit.evolution.check import check, check_schema
+from checkpointkit.evolution.findings import Broken, Finding, Listed
 from checkpointkit.evolution.goldens import digest_of, render_goldens
 from checkpointkit.evolution.lockfile import LockedKind, LockedVersion, LockFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from checkpointkit.evolution.check import GoldensOf
+    from checkpointkit.evolution.findings import GoldensOf
     from checkpointkit.evolution.goldens import Goldens
     from checkpointkit.schema import Schema
 
@@ -125,6 +126,9 @@ def _as_wished(
         if locked.retired:
             locked = evolve(locked, retired=False)
             lines.append(f"{schema.kind}: not retired any more")
+        if schema.oldest < locked.reads_from:
+            locked = evolve(locked, reads_from=max(schema.oldest, min(locked.versions, default=1)))
+            lines.append(f"{schema.kind}: versions from {locked.reads_from} on are read again")
         if wishes.drop_old and locked.reads_from < schema.oldest <= locked.newest + 1:
             locked = evolve(locked, reads_from=schema.oldest)
             lines.append(f"{schema.kind}: versions before {schema.oldest} are dropped")

@@ -9,7 +9,7 @@ from importlib import import_module, invalidate_caches
 from typing import TYPE_CHECKING, Any, Final
 
 from checkpointkit.errors import LockFileError
-from checkpointkit.evolution.check import Broken, Listed
+from checkpointkit.evolution.findings import Broken, Listed
 from checkpointkit.schema import Schema
 
 if TYPE_CHECKING:

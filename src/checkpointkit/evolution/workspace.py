@@ -10,8 +10,9 @@ from attrs import evolve, frozen
 
 from checkpointkit.errors import LockFileError
 from checkpointkit.evolution.accept import Accepted, Wishes, accept
-from checkpointkit.evolution.check import Broken, Finding, Listed, check
+from checkpointkit.evolution.check import check
 from checkpointkit.evolution.diff import differences
+from checkpointkit.evolution.findings import Broken, Finding, Listed
 from checkpointkit.evolution.goldens import Goldens, make_goldens
 from checkpointkit.evolution.loading import importable, load_listed, load_object, said
 from checkpointkit.evolution.lockfile import LockFile
