@@ -378,7 +378,7 @@ PODS: Payload = {"pods": [{"uid": "1"}, {}], "by_name": {"s3cret": {}}, "name": 
         (lambda old: json.loads(json.dumps(old))["s3cret"], ""),  # a copy that is not followed
         (lambda old: {"n": len(old["by_name"].values()) + old["n"]}, "n"),
         (lambda old: old["pods"][7], "pods[7]"),
-        (lambda old: {}["s3cret"] if old["pods"] else old, ""),
+        (lambda old: dict[str, int]()["s3cret"] if old["pods"] else old, ""),
         (lambda old: {"a": old[("n", "m")[1]]}, "m"),
         (dict.clear, ""),
     ],
