@@ -43,6 +43,6 @@ ALONE = (
 )
 
 for mistake in MISTAKES:
-    attributes = {"kind": mistake.kind, "patience": 4.0 if mistake.hangs else 60.0}
+    attributes = {"kind": mistake.kind, "patience": 2.0 if mistake.hangs else 60.0}
     name = f"Test{mistake.kind.__name__}"
     globals()[name] = type(name, ALL if mistake.needs_others else ALONE, attributes)

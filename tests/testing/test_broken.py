@@ -14,6 +14,7 @@ from hypothesis import Phase, settings
 from checkpointkit.testing import StoreTests, run_store_machine
 from checkpointkit.testing.conformance import threads
 from checkpointkit.testing.conformance.machine import MACHINE_SETTINGS
+from tests.support.unmeasured import unmeasured
 from tests.testing import broken
 from tests.testing.broken import MISTAKES, Mistake
 
@@ -51,11 +52,18 @@ class Failures:
 
 @pytest.fixture(scope="module")
 def failures() -> Iterator[Failures]:
-    """Run the suite on all broken stores, once."""
+    """Run the suite on all broken stores, once.
+
+    Unmeasured: the good stores cover the suite, and here it runs a hundred times.
+    """
     found = Failures()
     off = ("cacheprovider", "logging", "unraisableexception", "threadexception", "faulthandler")
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory(dir=memory) as directory:
+    with (
+        unmeasured(),
+        pytest.MonkeyPatch.context() as patch,
+        TemporaryDirectory(dir=memory) as directory,
+    ):
         patch.setattr(threads, "GRACE", 0.01)
         ini = Path(directory, "pytest.ini")
         ini.write_text("[pytest]\nfilterwarnings = error\n")

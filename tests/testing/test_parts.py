@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from checkpointkit import MemoryStore
 from checkpointkit.errors import LockTimeoutError
+from checkpointkit.testing import StoreMachine
 from checkpointkit.testing.conformance import threads
 from checkpointkit.testing.conformance.base import can_time, is_within
 from checkpointkit.testing.conformance.processes import Child
@@ -46,6 +48,21 @@ class TestMemoryStore(StoreTests):
         pass
 """
 QUIET = ("-p", "no:cacheprovider", "-W", "error")
+
+
+def test_random_calls_reach_a_newest_generation_that_is_damaged() -> None:
+    # whatever the random calls of this run come to
+    opens = staticmethod(lambda _name, max_bytes: MemoryStore(max_bytes=max_bytes))
+    machine: StoreMachine = type("Machine", (StoreMachine,), {"open_store": opens})()
+    machine.write(key="a", data=b"x", expectation="none")
+    machine.store.set_aside("a", machine.store.history("a")[0].revision)
+    machine.model["a"].saved.clear()
+    machine.model["a"].damaged = True
+    machine.agrees()
+    machine.pin(key="a", index=0)
+    machine.read(key="a", back=0, limit=None)
+    assert machine.model["a"].pinned == set()
+    machine.teardown()
 
 
 def test_a_suite_without_a_store_says_what_to_override(pytester: pytest.Pytester) -> None:

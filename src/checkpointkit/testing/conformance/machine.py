@@ -85,8 +85,11 @@ class Key:
 
 
 def _not_there(model: Key) -> list[int]:
-    """Return two numbers that no generation of a key has, now or any more."""
-    gone = [number for number in range(1, model.highest) if number not in model.saved]
+    """Return two numbers that no generation of a key has, now or any more.
+
+    One of them is that of the newest, where it is damaged.
+    """
+    gone = [number for number in range(1, model.highest + 1) if number not in model.saved]
     return [*gone[-1:], model.highest + 1]
 
 
