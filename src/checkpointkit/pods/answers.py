@@ -7,18 +7,24 @@ and believed any 200 (pkg/checkpoint/checkpoint.go); the answers are those of Ku
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field, frozen
 
+from checkpointkit.pods.assets import Asset, read_asset
 from checkpointkit.pods.model import Pod, PodName, read_pod
+
+if TYPE_CHECKING:
+    from checkpointkit.pods.references import ObjectName
 
 __all__ = [
     "Failed",
+    "Fetched",
     "Got",
     "NotFound",
     "PodList",
     "read_api_list",
+    "read_fetched",
     "read_get",
     "read_kubelet_list",
     "read_namespace_uid",
@@ -41,7 +47,7 @@ class Failed:
 
 @frozen
 class NotFound:
-    """The API server has no pod of that name."""
+    """The API server has nothing of that name."""
 
 
 @frozen
@@ -72,6 +78,8 @@ class PodList:
 
 Got: TypeAlias = Pod | NotFound | Failed
 """What came of asking the API server for one pod."""
+Fetched: TypeAlias = Asset | NotFound | Failed
+"""What came of asking the API server for a secret or a config map."""
 
 
 def read_api_list(status: int, decoded: Any) -> PodList | Failed:
@@ -155,7 +163,7 @@ def read_get(status: int, decoded: Any, name: PodName) -> Got:
         Failed(reason='the pod was answered with status 404, and not by the API server')
     """
     if status == _NOT_FOUND:
-        if _says_not_found(decoded, name):
+        if _says_not_found(decoded, "pods", name.name):
             return NotFound()
         return Failed("the pod was answered with status 404, and not by the API server")
     if status != _OK:
@@ -169,15 +177,47 @@ def read_get(status: int, decoded: Any, name: PodName) -> Got:
     return pod if pod.name == name else Failed("the answer for the pod is another pod")
 
 
-def _says_not_found(decoded: Any, name: PodName) -> bool:
+def _says_not_found(decoded: Any, resource: str, name: str) -> bool:
     if not isinstance(decoded, dict) or decoded.get("kind") != "Status":
         return False
     details = decoded.get("details")
     return (
         decoded.get("reason") == "NotFound"
         and isinstance(details, dict)
-        and (details.get("kind"), details.get("name")) == ("pods", name.name)
+        and (details.get("kind"), details.get("name")) == (resource, name)
     )
+
+
+def read_fetched(status: int, decoded: Any, name: ObjectName) -> Fetched:
+    """Return what came of asking the API server for a secret or a config map.
+
+    Args:
+        status: The HTTP status.
+        decoded: The body as JSON has it; None if it is none.
+        name: What was asked for.
+
+    Example:
+        >>> from checkpointkit.pods.references import ObjectName
+        >>> tls = ObjectName("Secret", "tls")
+        >>> read_fetched(403, {"kind": "Status", "reason": "Forbidden"}, tls)
+        Failed(reason='Secret tls was answered with status 403')
+        >>> secret = {"kind": "Secret", "metadata": {"name": "tls"}, "data": {"ca.crt": "YWJj"}}
+        >>> read_fetched(200, secret, tls).data
+        {'ca.crt': b'abc'}
+    """
+    if status == _NOT_FOUND:
+        if _says_not_found(decoded, f"{name.kind.lower()}s", name.name):
+            return NotFound()
+        return Failed(f"{name} was answered with status 404, and not by the API server")
+    if status != _OK:
+        return Failed(f"{name} was answered with status {status}")
+    if not isinstance(decoded, dict) or decoded.get("kind") != name.kind:
+        return Failed(f"the answer for {name} is none")
+    try:
+        asset = read_asset(decoded, name.kind)
+    except ValueError as error:
+        return Failed(f"{name} cannot be read: {error}")
+    return asset if asset.name == name else Failed(f"the answer for {name} is another object")
 
 
 def read_namespace_uid(status: int, decoded: Any) -> str | Failed:

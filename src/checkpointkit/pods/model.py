@@ -101,6 +101,7 @@ class Pod:
         marked: It has the annotation of a parent.
         static: The kubelet has it from a file.
         checkpoint_of: The name of the parent that it is a checkpoint of; None for no checkpoint.
+        decoded: The whole of it, as JSON has it.
     """
 
     name: PodName
@@ -113,6 +114,7 @@ class Pod:
     marked: bool = False
     static: bool = False
     checkpoint_of: str | None = None
+    decoded: Mapping[str, Any] = field(factory=dict[str, Any], repr=False, eq=False)
 
     @property
     def is_parent(self) -> bool:
@@ -203,6 +205,7 @@ node='', phase='', terminating=False, ready=False, marked=False, static=False, c
         marked=marks[CHECKPOINT] == "true",
         static=marks[CONFIG_SOURCE] == "file",
         checkpoint_of=marks[CHECKPOINT_OF] if CHECKPOINT_OF in annotations else None,
+        decoded=decoded,
     )
 
 
