@@ -52,10 +52,10 @@ endif
 LOWEST = $$("$(PYTHON)" -c 'import tomllib; print(*(d.replace(">=", "==") \
 	for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]))')
 
-.PHONY: help demo test check test-wheel docs bench realfs deep clean python
+.PHONY: help demo test check test-wheel docs bench realfs deep e2e clean python
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
+	@grep -E '^[a-z0-9]+:.*## ' Makefile | sed -E 's/^([a-z0-9]+):.*## /\1|/' \
 		| while IFS='|' read -r name text; do printf 'make %-6s %s\n' "$$name" "$$text"; done
 
 demo: $(DEMO_ENV)/$(STAMP) ## play a node agent through kills, upgrades, rot and a full disk
@@ -101,9 +101,15 @@ docs: $(DOCS_ENV)/$(STAMP) ## build the documentation into build/docs; a warning
 	@$(DOCS_ENV)/bin/python -m sphinx -E -n -W --keep-going -q -d build/doctrees docs build/docs
 	@echo "build/docs/index.html"
 
+# As root; where something is missing, that is the reason why all of it is skipped. Builds
+# Kubernetes once, into ~/.cache/checkpointkit-cluster: some 10 minutes on two cores.
+e2e: $(TEST_ENV)/$(STAMP) ## keep pods alive on a real kubelet while its API server is down
+	@$(TEST_ENV)/bin/python -m pytest -n 0 -q -rs -s -m e2e tests/e2e
+
 bench: $(BENCH_ENV)/$(STAMP) ## measure against bare system calls, and against others
 	@$(BENCH_ENV)/bin/python benchmarks/bars.py
 	@$(BENCH_ENV)/bin/python -m benchmarks.evolution
+	@$(BENCH_ENV)/bin/python -m benchmarks.pods
 	@$(BENCH_ENV)/bin/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments and whatever builds and tests left
@@ -124,20 +130,20 @@ $(DEMO_ENV)/$(STAMP): pyproject.toml Makefile $(SOURCES) | python
 
 $(TEST_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(TEST_ENV) (checkpointkit, editable, and what its tests need)"
-	@$(call make_env,$(TEST_ENV),--editable '.[testing]' --group test,25.1)
+	@$(call make_env,$(TEST_ENV),--editable '.[testing,pods]' --group test,25.1)
 	@touch $@
 
 $(CHECK_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(CHECK_ENV) (what checks the code)"
-	@$(call make_env,$(CHECK_ENV),'.[testing]' --group check,25.1)
+	@$(call make_env,$(CHECK_ENV),'.[testing,pods]' --group check,25.1)
 	@touch $@
 
 $(DOCS_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(DOCS_ENV) (what builds the documentation)"
-	@$(call make_env,$(DOCS_ENV),--editable '.[testing]' --group docs,25.1)
+	@$(call make_env,$(DOCS_ENV),--editable '.[testing,pods]' --group docs,25.1)
 	@touch $@
 
 $(BENCH_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(BENCH_ENV) (what it is measured against)"
-	@$(call make_env,$(BENCH_ENV),--editable '.[testing]' --group bench,25.1)
+	@$(call make_env,$(BENCH_ENV),--editable '.[testing,pods]' --group bench,25.1)
 	@touch $@

@@ -47,7 +47,7 @@ def test_the_wheel_holds_the_package_its_types_and_nothing_else(wheel: zipfile.Z
     sources = {
         str(path.relative_to(ROOT / "src"))
         for path in (ROOT / "src").rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in {".py", ".pyi", ".proto", ".lock", ".jsonl"} or path.name == "py.typed"
     }
     assert "checkpointkit/py.typed" in sources
     assert {name for name in names if ".dist-info/" not in name} == sources
@@ -66,7 +66,14 @@ def test_the_metadata_is_what_the_project_promises(wheel: zipfile.ZipFile) -> No
         extra = re.fullmatch(r" *extra == '(\w+)'", marker)
         wanted = required.setdefault(extra[1] if extra else "", set())
         wanted.add(re.split(r"[<>=!~ ]", name)[0])
-    assert required == {"": {"attrs", "cattrs", "filelock"}, "testing": {"hypothesis", "pytest"}}
+    assert required == {
+        "": {"attrs", "cattrs", "filelock"},
+        "cri": {"grpcio", "protobuf"},
+        "kubernetes": {"httpx2", "lightkube"},
+        "metrics": {"prometheus-client"},
+        "pods": {"checkpointkit[cri,kubernetes,metrics]"},
+        "testing": {"hypothesis", "pytest"},
+    }
     assert "Typing :: Typed" in metadata.get_all("Classifier", [])
     assert (ROOT / "README.md").read_text(encoding="utf-8") == metadata.get_payload()
 
@@ -103,6 +110,11 @@ def test_formats_are_checked_without_the_extra(tmp_path: Path) -> None:
     # only making goldens, and looking for what a downgrade loses, needs hypothesis
     loaded = loaded_with("checkpointkit.evolution.workspace", tmp_path)
     assert not loaded & {"hypothesis", "pytest"}
+
+
+def test_the_pod_checkpointer_is_imported_without_what_its_clients_need(tmp_path: Path) -> None:
+    loaded = loaded_with("checkpointkit.pods.checkpointer", tmp_path)
+    assert not loaded & {"google.protobuf", "grpc", "httpx2", "lightkube", "prometheus_client"}
 
 
 def test_every_public_name_is_there_and_listed_once() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from checkpointkit.pods.assets import Asset, AssetFile, AssetSet, Roots, read_asset
+from checkpointkit.pods.assets import Asset, AssetFile, AssetSet, Roots, digest_of, read_asset
 from checkpointkit.pods.references import ObjectName
 
 SECRET = "s3cret"
@@ -73,3 +73,21 @@ def test_the_two_roots_can_be_set() -> None:
     roots = Roots("/s", "/c")
     assert roots.place(AssetSet("secrets", "a/b/c", ())) == "/s/a/b/c"
     assert roots.place(AssetSet("configmaps", "a/b/c", ())) == "/c/a/b/c"
+
+
+def test_whatever_differs_in_a_set_gives_another_digest_and_its_place_does_not() -> None:
+    one, two = AssetFile("a", b"12", 0o644), AssetFile("b", b"3", 0o644)
+    sets = [
+        AssetSet("secrets", "a/b/c", ()),
+        AssetSet("secrets", "a/b/c", (one,)),
+        AssetSet("secrets", "a/b/c", (one, two)),
+        AssetSet("secrets", "a/b/c", (one, AssetFile("b", b"3", 0o640))),
+        AssetSet("secrets", "a/b/c", (AssetFile("a", b"1", 0o644), AssetFile("b", b"23", 0o644))),
+        AssetSet("secrets", "a/b/c", (AssetFile("a", b"121 644 1\nb3", 0o644),)),
+        AssetSet("secrets", "a/b/c", (AssetFile("\ud800", b"", 0o644),)),
+        AssetSet("secrets", "a/b/c", (one,), mode=0o2755),
+        AssetSet("secrets", "a/b/c", (one,), gid=1000),
+    ]
+    assert len({digest_of(each) for each in sets}) == len(sets)
+    elsewhere = AssetSet("configmaps", "d/e/f", (two, one))
+    assert digest_of(elsewhere) == digest_of(sets[2])

@@ -317,3 +317,11 @@ def test_what_it_was_before_is_a_pod_like_others() -> None:
         state = State.INACTIVE if running is Running.YES else State.ACTIVE
         made = planned({ONE: sight(running=running)}, saved(ONE, State.SELF), own=OWN)
         assert states(made) == {ONE: state}
+
+
+def test_a_pod_that_was_seen_and_never_saved_is_forgotten_when_it_is_gone() -> None:
+    gone = sight(Api.GONE, listed=False)  # not confirmed: nothing is kept of it
+    made = planned({ONE: gone}, saved(at=None), saved(TWO, State.INACTIVE_GRACE, at=None))
+    assert made.forgotten == (ONE,)
+    assert planned({ONE: sight(Api.GONE, listed=True)}, saved(at=None)).forgotten == ()
+    assert planned({ONE: gone}, saved()).forgotten == ()

@@ -57,10 +57,12 @@ class PodList:
     Attributes:
         pods: Those that could be read.
         unreadable: Why others could not, one line for each.
+        parents: Those that want a checkpoint.
     """
 
     pods: tuple[Pod, ...]
     unreadable: tuple[str, ...] = ()
+    parents: tuple[Pod, ...] = field(init=False, repr=False, eq=False)
     _named: dict[PodName, Pod] = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -70,6 +72,7 @@ class PodList:
             if pod.name not in named or not (pod.is_over or pod.terminating):
                 named[pod.name] = pod
         object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "parents", tuple(pod for pod in self.pods if pod.is_parent))
 
     def find(self, name: PodName) -> Pod | None:
         """Return the pod of that name."""

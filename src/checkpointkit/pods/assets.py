@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any, Literal
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
 
@@ -14,7 +15,10 @@ from checkpointkit.pods.references import ObjectName
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Asset", "AssetFile", "AssetSet", "Roots", "read_asset"]
+__all__ = ["MAX_DEPTH", "Asset", "AssetFile", "AssetSet", "Roots", "digest_of", "read_asset"]
+
+MAX_DEPTH: Final = 12
+"""Names in the path of a file of a set, at most: each is a directory that is kept open."""
 
 
 @frozen
@@ -71,6 +75,11 @@ class AssetSet:
     mode: int = 0o755
     gid: int = 0
 
+    @property
+    def place(self) -> str:
+        """Its root and its path, which records and errors call it by."""
+        return f"{self.root}/{self.path}"
+
 
 @frozen
 class Roots:
@@ -92,6 +101,28 @@ class Roots:
             '/etc/kubernetes/checkpoint-secrets/kube-system/web/tls'
         """
         return f"{self.secrets if files.root == 'secrets' else self.configmaps}/{files.path}"
+
+
+def digest_of(files: AssetSet) -> str:
+    """Return what tells a set from another: its files, with their modes, and the group.
+
+    Where it is does not count. No two sets have one digest: each part comes with its length.
+
+    Example:
+        >>> tls = AssetFile("tls.key", b"abc", 0o400)
+        >>> digest = digest_of(AssetSet("secrets", "kube-system/web/tls", (tls,)))
+        >>> digest[:12]
+        'sha256:82113'
+        >>> digest == digest_of(AssetSet("secrets", "kube-system/web/tls", (tls,), gid=1000))
+        False
+    """
+    digest = hashlib.sha256(b"%o %d\n" % (files.mode, files.gid))
+    for file in sorted(files.files, key=lambda each: each.path):
+        path = file.path.encode("utf-8", "surrogatepass")
+        digest.update(b"%d %o %d\n" % (len(path), file.mode, len(file.data)))
+        digest.update(path)
+        digest.update(file.data)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def read_asset(decoded: Any, kind: Literal["ConfigMap", "Secret"]) -> Asset:

@@ -59,7 +59,7 @@ def _check_name(_: object, __: object, value: Any) -> None:
         raise ValueError("the name is no DNS subdomain")
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class PodName:
     """A pod's namespace and name; a path made of them stays below its root.
 

@@ -181,7 +181,7 @@ def not_watched(scope: Scope, lists: Iterable[PodList | Failed]) -> tuple[PodNam
                 pod.name
                 for pods in lists
                 if isinstance(pods, PodList)
-                for pod in pods.pods
+                for pod in pods.parents
                 if scope.misses(pod)
             }
         )

@@ -200,7 +200,8 @@ def _is_forgettable(record: Record, sighting: Sighting) -> bool:
     if record.removed:
         unknown = sighting.listed is False and sighting.running.value is Running.NO
         return unknown and sighting.api.value is not Api.HERE
-    empty = record.stage.state is State.NONE and record.copy is None
+    # nothing is kept of it, so that nobody has to be asked whether it may go
+    empty = record.copy is None and record.stage.state is not State.REMOVE
     return empty and sighting.api.value is Api.GONE and not sighting.listed
 
 

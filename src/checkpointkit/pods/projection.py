@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Any
 
-from checkpointkit.pods.assets import AssetFile
+from checkpointkit.pods.assets import MAX_DEPTH, AssetFile
 from checkpointkit.pods.decoding import Refusal
 from checkpointkit.pods.fieldrules import is_volume_path
 from checkpointkit.pods.references import volume_references
@@ -133,5 +133,7 @@ def _check_paths(files: Mapping[str, AssetFile], path: str, refused: list[Refusa
         good = is_volume_path(name) and posixpath.normpath(name) == name and "\0" not in name
         if not good or any(len(part.encode("utf-8", "replace")) > _NAME_BYTES for part in parts):
             refused.append(Refusal(path, "has a path that is no file below the volume"))
+        if len(parts) > MAX_DEPTH:
+            refused.append(Refusal(path, f"has a path of more than {MAX_DEPTH} names"))
         if any("/".join(parts[:depth]) in files for depth in range(1, len(parts))):
             refused.append(Refusal(path, "has a file and a directory at one path"))

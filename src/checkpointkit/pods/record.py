@@ -58,8 +58,15 @@ class Record:
     copy: Copy | None = None
     removed: bool = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it says no more than that the pod was seen."""
+        return self.stage.state is State.NONE and self.copy is None and not self.removed
+
     def of(self, parent: Pod) -> Record:
         """Return the record with the UIDs of the pod that bears the name now."""
+        if (self.uid, self.controller_uid) == (parent.uid, parent.controller_uid):
+            return self
         return evolve(self, uid=parent.uid, controller_uid=parent.controller_uid)
 
     def buried(self) -> Record:

@@ -95,7 +95,7 @@ def sightings(
 def _parents(answers: Answers) -> Iterator[PodName]:
     for pods in (*answers.listed.values(), answers.kubelet):
         if isinstance(pods, PodList):
-            yield from (pod.name for pod in pods.pods if pod.is_parent)
+            yield from (pod.name for pod in pods.parents)
 
 
 def _sighting(
