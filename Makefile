@@ -23,6 +23,8 @@ BENCH_ENV := .venv-bench
 DOCS_ENV := .venv-docs
 STAMP := .made-by-make
 ARGS := --quick
+# A comma in the arguments of $(call) would end one of them; in a variable it does not.
+EXTRAS := .[testing,pods]
 COVERAGE := --cov --cov-report=term
 SOURCES := $(shell find src -type f -name '*.py' -o -type f -name 'py.typed') README.md LICENSE
 
@@ -91,7 +93,7 @@ check: $(CHECK_ENV)/$(STAMP) ## lint, check types, imports, spelling and what wo
 # Away from src, so that only the wheel can be imported.
 test-wheel: python ## run the tests against the built wheel and the lowest allowed dependencies
 	rm -rf build/wheel && mkdir -p build/wheel
-	cp -R tests benchmarks examples docs README.md pyproject.toml LICENSE CHANGELOG.md CONTRIBUTING.md \
+	cp -R tests benchmarks deploy examples docs README.md pyproject.toml LICENSE CHANGELOG.md CONTRIBUTING.md \
 		SECURITY.md typing_tests build/wheel
 	@$(call make_env,$(WHEEL_ENV),--group test,25.1)
 	$(call install,$(WHEEL_ENV),dist/*.whl $(LOWEST))
@@ -130,20 +132,20 @@ $(DEMO_ENV)/$(STAMP): pyproject.toml Makefile $(SOURCES) | python
 
 $(TEST_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(TEST_ENV) (checkpointkit, editable, and what its tests need)"
-	@$(call make_env,$(TEST_ENV),--editable '.[testing,pods]' --group test,25.1)
+	@$(call make_env,$(TEST_ENV),--editable '$(EXTRAS)' --group test,25.1)
 	@touch $@
 
 $(CHECK_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(CHECK_ENV) (what checks the code)"
-	@$(call make_env,$(CHECK_ENV),'.[testing,pods]' --group check,25.1)
+	@$(call make_env,$(CHECK_ENV),'$(EXTRAS)' --group check,25.1)
 	@touch $@
 
 $(DOCS_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(DOCS_ENV) (what builds the documentation)"
-	@$(call make_env,$(DOCS_ENV),--editable '.[testing,pods]' --group docs,25.1)
+	@$(call make_env,$(DOCS_ENV),--editable '$(EXTRAS)' --group docs,25.1)
 	@touch $@
 
 $(BENCH_ENV)/$(STAMP): pyproject.toml Makefile | python
 	@echo "making $(BENCH_ENV) (what it is measured against)"
-	@$(call make_env,$(BENCH_ENV),--editable '.[testing,pods]' --group bench,25.1)
+	@$(call make_env,$(BENCH_ENV),--editable '$(EXTRAS)' --group bench,25.1)
 	@touch $@

@@ -66,6 +66,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(checkpointkit\.testing\.crash\.\w+\.)?(Log|LoggedStore|New|Old)"),
     # For tests of the file store itself.
     ("py:.*", r"(checkpointkit\.stores\.files\.system\.)?SystemCalls"),
+    # Parts of the pod checkpointer that its users do not make, and unions of what they get.
+    ("py:.*", r"(checkpointkit\.pods\.[\w.]+\.)?(Fetched|FileCalls|Got|Http|Sighting)"),
+    ("py:.*", r"(prometheus_client\.)?CollectorRegistry"),
+    ("py:.*", r"(threading\.)?Event"),
     # Plain data; envelope.md has its vocabulary.
     ("py:.*", r"Shape"),
 ]

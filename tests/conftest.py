@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from tests.support.unmeasured import unmeasured
+from tests.support.calls import settle
+from tests.support.unmeasured import save_before_forks, unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +24,20 @@ _MEMORY = Path("/dev/shm")
 # Machines are shared and slow at times: how long an example takes says nothing here.
 hypothesis.settings.register_profile("checkpointkit", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("checkpointkit")
+
+save_before_forks()
+
+
+def pytest_collection_finish() -> None:
+    # What is loaded by now stays: to go through it takes longer than most tests that `settle`.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def settled() -> None:
+    """Descriptors are counted: none of them is that of a store which another test has dropped."""
+    settle()
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         "unpin",
         "demo",
         "schema",
+        "pods",
     ]
 
 

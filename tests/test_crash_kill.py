@@ -10,7 +10,6 @@ import pytest
 
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.testing.calls import KillingCalls, RecordedCalls
-from tests.support.calls import settle
 from tests.support.children import Child
 from tests.support.killer import Killer
 from tests.support.kills import SCENARIOS
@@ -29,9 +28,7 @@ def killer() -> Iterator[Killer]:
         yield made
 
 
-@pytest.fixture(autouse=True)
-def _settled() -> None:
-    settle()
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-CONSOLES_ELSEWHERE = {"docs/command-line.md": "tests/test_cli_docs.py"}
+CONSOLES_ELSEWHERE = {
+    "docs/command-line.md": "tests/test_cli_docs.py",
+    "docs/pods.md": "tests/test_cli_pods_docs.py",
+}
 """Pages whose commands need a store and a time that their own tests make."""
 FOLLOWED_ELSEWHERE = {"docs/formats.md": "tests/evolution/test_howto.py"}
 """Pages that make a project, file by file."""

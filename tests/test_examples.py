@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 

@@ -29,7 +29,6 @@ from tests.support.calls import (
     Number,
     descriptors,
     rot,
-    settle,
     shown,
 )
 from tests.support.states import NOW, generations, number_of, sealed, temporaries
@@ -42,9 +41,7 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 
 
-@pytest.fixture(autouse=True)
-def _settled() -> None:
-    settle()
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 class Forking(RecordedCalls):

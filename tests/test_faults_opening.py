@@ -13,7 +13,7 @@ from checkpointkit.records import verify
 from checkpointkit.stores.files.layout import stripe_of
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.testing.calls import FailingCalls
-from tests.support.calls import ERRORS, check_error, descriptors, settle
+from tests.support.calls import ERRORS, check_error, descriptors
 from tests.support.states import number_of, sealed, temporaries, tree
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ RESERVE = 300
 STRIPE = f"{stripe_of('a'):02d}"
 
 
-@pytest.fixture(autouse=True)
-def _settled() -> None:
-    settle()
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def nothing(directory: Path) -> None:

@@ -12,7 +12,7 @@ from checkpointkit.records import verify
 from checkpointkit.stores.files.layout import encode_slot, stripe_of
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.testing.calls import MOVES, FailingCalls
-from tests.support.calls import SCENARIOS, Bench, descriptors, settle, shown
+from tests.support.calls import SCENARIOS, Bench, descriptors, shown
 from tests.support.states import generations, number_of, sealed, temporaries
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ class Stuck(FailingCalls):
         super().before(name, event)
 
 
-@pytest.fixture(autouse=True)
-def _settled() -> None:
-    settle()
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def kinds(attempts: list[str]) -> list[str]:

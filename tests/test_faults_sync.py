@@ -13,7 +13,7 @@ from checkpointkit.stores.base import ABSENT
 from checkpointkit.stores.files.steps import Save
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.testing.calls import LosingCalls, RecordedCalls
-from tests.support.calls import SCENARIOS, Bench, descriptors, settle, shown
+from tests.support.calls import SCENARIOS, Bench, descriptors, shown
 from tests.support.states import NOW, number_of, sealed, temporaries
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 SYNCED = {name: scenario for name, scenario in SCENARIOS.items() if scenario.saves != 6}
 
 
-@pytest.fixture(autouse=True)
-def _settled() -> None:
-    settle()
+pytestmark = pytest.mark.usefixtures("settled", "unmeasured")
 
 
 def losses(directory: Path, scenario: Scenario, *, again: bool) -> tuple[list[str], int]:

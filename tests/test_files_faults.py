@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,24 +24,23 @@ from tests.support.calls import (
     ERRORS,
     SCENARIOS,
     Bench,
+    InterruptingCalls,
     Scenario,
     check_error,
     descriptors,
     recovering,
     set_aside,
-    settle,
     shown,
 )
 from tests.support.states import NOW, generations, number_of, sealed, temporaries, tree
+from tests.support.unmeasured import unmeasured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
-@pytest.fixture(autouse=True)
-def _settled() -> None:
-    settle()
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 def save_many(store: FileStore, key: str) -> object:
@@ -58,6 +57,14 @@ def bench(quick: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     made.close()
 
 
+@pytest.fixture
+def measured_once(name: str) -> Iterator[None]:
+    """Measure a single scenario: what the others cover is covered elsewhere."""
+    with nullcontext() if name == "set aside" else unmeasured():
+        yield
+
+
+@pytest.mark.usefixtures("measured_once")
 @pytest.mark.parametrize("for_ever", [False, True], ids=["once", "from then on"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_failing_call_changes_nothing_or_says_that_it_may_have(
@@ -157,17 +164,10 @@ def test_a_failing_call_in_a_batch_fails_the_keys_that_it_concerns(
 def test_an_interrupt_at_any_call_leaves_the_old_state_or_the_new_one_and_no_lock(
     quick: Path, request: pytest.FixtureRequest, name: str
 ) -> None:
-    class Interrupting(FailingCalls):
-        def before(self, name: str, event: str) -> None:
-            try:
-                super().before(name, event)
-            except OSError:
-                raise KeyboardInterrupt from None
-
     scenario = SCENARIOS.get(name) or Scenario(
         2, lambda store, key: store.write_many({key: sealed(key, 50)}), 50
     )
-    bench = Bench(quick, Interrupting(quick / "store"), **scenario.options())
+    bench = Bench(quick, InterruptingCalls(quick / "store"), **scenario.options())
     request.addfinalizer(bench.close)
     length = bench.length(scenario)
     before = descriptors()

@@ -22,10 +22,10 @@ from tests.support.calls import (
     ERRORS,
     Bench,
     Hooked,
+    InterruptingCalls,
     Scenario,
     check_error,
     descriptors,
-    settle,
     shown,
 )
 from tests.support.states import NOW, generations, number_of, pins, sealed, temporaries
@@ -35,9 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(autouse=True)
-def _settled() -> None:
-    settle()
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 @pytest.fixture
@@ -373,15 +371,8 @@ def test_a_failing_call_leaves_the_pins_as_they_were_or_says_that_it_may_not_hav
 def test_an_interrupt_at_any_call_leaves_a_pin_or_none_and_no_lock(
     quick: Path, request: pytest.FixtureRequest, name: str
 ) -> None:
-    class Interrupting(FailingCalls):
-        def before(self, name: str, event: str) -> None:
-            try:
-                super().before(name, event)
-            except OSError:
-                raise KeyboardInterrupt from None
-
     scenario = SCENARIOS[name]
-    bench = Bench(quick, Interrupting(quick / "store"))
+    bench = Bench(quick, InterruptingCalls(quick / "store"))
     request.addfinalizer(bench.close)
     before = descriptors()
     for at in range(bench.length(scenario)):

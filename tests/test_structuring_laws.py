@@ -28,6 +28,8 @@ from hypothesis import strategies as st
 from checkpointkit import CheckpointError, EncodeError, StructureError
 from checkpointkit.schema import Json, Schema
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 SECRET = "s3cret"
 
 

@@ -21,13 +21,7 @@ from checkpointkit.errors import (
     CorruptCheckpointError,
 )
 from checkpointkit.keys import check_key, chosen_keys
-from checkpointkit.records import (
-    Checkpoint,
-    CheckpointInfo,
-    Recovery,
-    Report,
-    StateSeal,
-)
+from checkpointkit.records import Checkpoint, CheckpointInfo, Recovery, Report, StateSeal
 from checkpointkit.stores.base import Absent
 from checkpointkit.translate import check_replaceable, state_of, value_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from checkpointkit import Payload, Schema
 from checkpointkit.evolution.findings import Broken
 from tests.evolution.formats import Formats, Refused
 from tests.evolution.test_check import KIND, ONE, Other, first, second, two
+from tests.evolution.test_goldens_made import FRACTION, ODD, Odd
 
 
 def rules_of(refused: pytest.ExceptionInfo[Refused]) -> list[str]:
@@ -25,6 +27,23 @@ def test_a_new_version_is_added_and_nothing_that_was_there_changes() -> None:
     assert (formats.lock.version(KIND, 1), formats.goldens[KIND, 1]) == before
     assert list(formats.lock.kinds[KIND].versions) == [1, 2]
     assert len(formats.goldens[KIND, 2].becomes[1]) == len(formats.goldens[KIND, 1].envelopes)
+
+
+@frozen
+class Listing:
+    price: Fraction | None
+    odd: Odd | None
+    next: Listing | None
+
+
+def test_a_hook_of_which_no_golden_has_a_value_is_told() -> None:
+    schema = Schema(Listing, kind=KIND, version=1, hooks=[FRACTION, ODD])
+    accepted, told = Formats().accept(schema)
+    assert accepted.startswith(f"{KIND}: version 1 is accepted, with ")
+    assert told == (
+        f"{KIND}: no golden has a value of the hook example.com/odd, as none could be made up; "
+        "take these goldens back, name values in [tool.checkpointkit.examples], and accept it anew"
+    )
 
 
 def test_accepting_twice_does_nothing() -> None:

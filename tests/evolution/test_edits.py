@@ -514,6 +514,14 @@ def test_a_change_of_the_version_or_of_its_chain(
     assert not findings or message in findings[0].message
 
 
+def test_what_a_version_in_between_becomes_is_told_with_the_names_of_its_fields() -> None:
+    # The class is of version 3, and has other fields; version 2 is known from the lock file.
+    first = {1: lambda old: {**old, "more": 1}, 2: lambda old: {"x": old.pop("more") * 0, **old}}
+    (finding,) = accepted_twice().check(pod({"x": int}, version=3, migrations=first))
+    assert (finding.rule, finding.version) == ("golden-changed", 1)
+    assert finding.message.endswith(": another value at version 2 than the frozen one: more")
+
+
 def test_a_gap_in_the_chain_is_found_with_its_stub() -> None:
     with pytest.raises(MissingMigrationError) as caught:
         pod({"more": int, "x": int}, version=3, migrations={1: add_more})

@@ -20,6 +20,8 @@ from tests.evolution.projects import SRC, quiet_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "formats.md"
 LOCK_FILE = DOCS / "lock-file.md"

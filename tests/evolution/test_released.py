@@ -230,12 +230,54 @@ def test_a_release_that_does_not_ship_its_lock_is_refused(users: UsersProject) -
     assert said.startswith(f"{path}: has no checkpointkit.lock in it. If the lock file is not pack")
 
 
-def test_two_locks_that_could_both_be_meant_are_refused(users: UsersProject) -> None:
+def wheel_of(users: UsersProject, files: dict[str, str]) -> str:
     path = users.root / "agent.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("one/checkpointkit.lock", "")
-        archive.writestr("another/checkpointkit.lock", "")
-    assert problem(users, str(path)) == (
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return str(path)
+
+
+def test_the_lock_of_another_package_in_a_wheel_is_not_taken_for_ours(users: UsersProject) -> None:
+    # else a release that forgot to pack its own would be compared with a stranger's
+    users.write(LOCK, render_lock(lock_of("ours")))
+    files = {
+        "vendored/checkpointkit.lock": render_lock(lock_of("theirs")),
+        "agent/testing/checkpointkit.lock": "{",
+    }
+    path = wheel_of(users, files)
+    assert problem(users, path).startswith(
+        f"{path}: has no checkpointkit.lock in it; agent/testing/checkpointkit.lock, "
+        "vendored/checkpointkit.lock has no kind of this project. If the lock file is not packed"
+    )
+    wheel_of(users, {**files, "agent/checkpointkit.lock": render_lock(lock_of("ours"))})
+    assert read_released(project_of(users), path).lock == lock_of("ours")
+
+
+def test_a_package_that_was_renamed_since_is_told_by_its_kinds(users: UsersProject) -> None:
+    users.write(LOCK, render_lock(lock_of("ours", "new")))
+    files = {
+        "before/checkpointkit.lock": render_lock(lock_of("ours")),
+        "vendored/checkpointkit.lock": render_lock(lock_of("theirs")),
+    }
+    assert read_released(project_of(users), wheel_of(users, files)).lock == lock_of("ours")
+
+
+def test_a_lock_beside_the_settings_is_found_in_a_wheel_and_in_an_sdist(
+    users: UsersProject,
+) -> None:
+    users.write("pyproject.toml", PYPROJECT.replace("src/agent/", ""))
+    users.write("checkpointkit.lock", render_lock(lock_of("now")))
+    for place in ("checkpointkit.lock", "agent-1.0/checkpointkit.lock"):
+        path = wheel_of(users, {place: render_lock(lock_of("then")), "a/b/checkpointkit.lock": ""})
+        assert read_released(project_of(users), path).lock == lock_of("then")
+
+
+def test_two_locks_that_could_both_be_meant_are_refused(users: UsersProject) -> None:
+    users.write(LOCK, render_lock(lock_of("ours")))
+    ours = render_lock(lock_of("ours"))
+    path = wheel_of(users, {"one/checkpointkit.lock": ours, "another/checkpointkit.lock": ours})
+    assert problem(users, path) == (
         f"{path}: has several lock files in it: another/checkpointkit.lock, one/checkpointkit.lock"
     )
 
@@ -244,8 +286,8 @@ def test_a_directory_of_that_name_in_an_sdist_is_refused(users: UsersProject) ->
     path = users.root / "agent.tar.gz"
     (users.root / "checkpointkit.lock").mkdir()
     with tarfile.open(path, "w:gz") as archive:
-        archive.add(users.root / "checkpointkit.lock", "agent-1.0/checkpointkit.lock")
-    assert problem(users, str(path)) == f"{path}: agent-1.0/checkpointkit.lock in it is no file"
+        archive.add(users.root / "checkpointkit.lock", f"agent-1.0/{LOCK}")
+    assert problem(users, str(path)) == f"{path}: agent-1.0/{LOCK} in it is no file"
 
 
 @pytest.mark.parametrize("name", ["agent.whl", "agent.tar.gz", "agent.zip", "agent.tar.xz"])

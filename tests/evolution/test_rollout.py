@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 AGENT = '''
 """An agent that keeps a lease: told on stdin what to do, says on stdout what came of it."""
 

@@ -7,8 +7,9 @@ import statistics
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from benchmarks.podnode import Node, as_json, pods_of_node
 from benchmarks.pods import Size, settled, ticks_of, traces
-from benchmarks.podserver import Node, as_json, pods_of_node
+from benchmarks.podserver import as_streamed, as_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,3 +80,31 @@ def test_no_two_answers_are_equal_though_nothing_changes() -> None:
         first, second = islice(iter(answer, None), 2)
         assert first != second
         assert len(first) == len(second)
+
+
+def unchunked(written: bytes) -> tuple[list[int], bytes]:
+    """Return the sizes of the chunks, and the body."""
+    sizes, body = [], b""
+    while written:
+        size, _, rest = written.partition(b"\r\n")
+        sizes.append(int(size, 16))
+        body += rest[: sizes[-1]]
+        assert rest[sizes[-1] : sizes[-1] + 2] == b"\r\n"
+        written = rest[sizes[-1] + 2 :]
+    return sizes, body
+
+
+def test_a_list_is_written_in_chunks_as_a_real_api_server_does() -> None:
+    """Two for a pod, as Kubernetes 1.36 does; how they are read decides what a tick costs."""
+    body = Node(pods_of_node(20, 3, 20)).api("/api/v1/namespaces/kube-system/pods")
+    pieces = as_streamed(body)
+    sizes, same = unchunked(b"".join(pieces))
+    assert same == body
+    assert 40 <= len(sizes) <= 44
+    assert sizes[:4:2] == [2048, 2048]
+    assert {len(piece) for piece in pieces[:-1]} == {4096}
+
+
+def test_a_kubelet_writes_one_chunk() -> None:
+    body = Node(pods_of_node(4, 1, 4)).kubelet("/pods")
+    assert unchunked(b"".join(as_written(body))) == ([len(body), 0], body)

@@ -26,10 +26,11 @@ from checkpointkit.pods.clients.apiserver import ApiServerClient
 from checkpointkit.pods.clients.cri import CriClient
 from checkpointkit.pods.clients.crimessages import METHODS, message_classes
 from checkpointkit.pods.clients.kubelet import KubeletClient
-from checkpointkit.pods.machine import State
+from checkpointkit.pods.machine import Stage
 from checkpointkit.pods.ticks import Tick
 from tests.pods.laws import check
-from tests.pods.simulation import FIRST, LONE, OWN, PODS, SECRET, Node, Step
+from tests.pods.lives import FIRST, LONE, OWN, PODS, SECRET
+from tests.pods.simulation import Node, Step
 from tests.pods.world import Disk, FakeRuntime
 
 TIMEOUT: Final = 0.5
@@ -273,17 +274,14 @@ class Cri:
 
 def is_unavailable(context: grpc.ServicerContext, body: bytes) -> bytes:
     context.abort(grpc.StatusCode.UNAVAILABLE, "containerd is not ready")
-    return b""
 
 
 def has_failed(context: grpc.ServicerContext, body: bytes) -> bytes:
     context.abort(grpc.StatusCode.INTERNAL, "a panic\nof several lines")
-    return b""
 
 
 def is_another(context: grpc.ServicerContext, body: bytes) -> bytes:
     context.abort(grpc.StatusCode.UNIMPLEMENTED, "unknown service runtime.v1.RuntimeService")
-    return b""
 
 
 def says_noise(context: grpc.ServicerContext, body: bytes) -> bytes:
@@ -344,7 +342,7 @@ class Served:
         assert moment.tick is not None
         return moment.tick
 
-    def states(self) -> dict[str, State]:
+    def states(self) -> dict[str, Stage]:
         assert self.node.state is not None
         return {str(name): it.stage for name, it in self.node.state.records().items()}
 

@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from checkpointkit.pods.machine import State
 from tests.pods.laws import check, unclean
-from tests.pods.simulation import FIRST, LIVES, LONE, OWN, PODS, SECOND, Node, Step
+from tests.pods.lives import FIRST, LIVES, LONE, OWN, PODS, SECOND
+from tests.pods.simulation import Node, Step
 from tests.pods.world import Disk
 
-HEALTHY = (Step((("everything", "runs"),)), Step(), Step())
+HEALTHY: Final = (Step((("everything", "runs"),)), Step(), Step())
+OUTAGE: Final = (*HEALTHY, Step((("outage",),)), Step(), Step())
+"""Copies run in the end."""
 WELL = (
     ("api", "ok"),
     ("kubelet", "ok"),
@@ -59,9 +62,9 @@ LIKELY: Final = (
     (3, happens("life", names, st.sampled_from(["down", "gone", "runs"]))),
     (3, happens("life", names, st.sampled_from(LIVES))),
     (2, happens("everything", st.sampled_from(["runs", "down", "gone"]))),
-    (1, happens("recreated", names, st.sampled_from(["runs", "unready", "crashing"]))),
+    (3, happens("recreated", names, st.sampled_from(["runs", "unready", "crashing"]))),
     (2, happens("api", st.sampled_from(["ok", "empty", *BAD_API]))),
-    (1, happens("kubelet", st.sampled_from(["ok", "silent", "html", "forgetful"]))),
+    (1, happens("kubelet", st.sampled_from(["ok", "silent", "stale", "forgetful"]))),
     (1, happens("cri", st.sampled_from(["ok", "error"]))),
     (2, happens("secret", st.sampled_from(["changed", "ok", "notfound", "forbidden", "html"]))),
     (4, happens("hand", st.sampled_from(BY_HAND), names)),
@@ -156,7 +159,13 @@ def it_leaves(node: Node) -> None:
     assert unclean(node, {}) == {}
 
 
-ENDINGS: Final = (all_run, all_are_gone, some_are_gone, none_runs_and_nobody_can_be_asked)
+ENDINGS: Final = (
+    all_run,
+    all_are_gone,
+    some_are_gone,
+    none_runs_and_nobody_can_be_asked,
+    it_leaves,
+)
 
 
 def has_its_day(history: tuple[Step, ...], ending: Callable[[Node], None]) -> None:
@@ -166,13 +175,26 @@ def has_its_day(history: tuple[Step, ...], ending: Callable[[Node], None]) -> No
         ending(node)
 
 
-@settings(max_examples=100)
+HALF_A_MANIFEST: Final = Step((("return",), ("hand", "damage active", LONE.name)))
+
+
+@settings(max_examples=80)
 @given(histories, st.sampled_from(ENDINGS))
+@example((*OUTAGE, HALF_A_MANIFEST), all_run)
+@example((*OUTAGE, HALF_A_MANIFEST), all_are_gone)
 @pytest.mark.usefixtures("unmeasured")
 def test_each_law_holds_in_every_tick_and_all_is_well_in_the_end(
     history: tuple[Step, ...], ending: Callable[[Node], None]
 ) -> None:
     has_its_day(history, ending)
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_kill_at_any_moment_of_a_start_that_mends_records_breaks_no_law() -> None:
+    for number in range(30):
+        with a_node() as node:
+            for step in (*OUTAGE, Step((("records", "damaged"),), killed_before=number), Step()):
+                check(node.tick(step))
 
 
 @pytest.mark.deep

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from checkpointkit.pods.answers import Failed, NotFound
 from checkpointkit.pods.assets import Asset
-from checkpointkit.pods.fetching import Held, is_due, taken
+from checkpointkit.pods.fetching import Held, is_due, spread, taken
 from checkpointkit.pods.references import ObjectName
 
 TLS = ObjectName("Secret", "tls")
@@ -57,3 +57,14 @@ def test_what_was_known_is_kept_when_it_cannot_be_had() -> None:
 def test_that_there_is_none_is_an_answer_and_no_answer_is_not() -> None:
     assert taken(taken(None, SECRET, 1.0), NotFound(), 61.0) == Held(61.0, is_known=True)
     assert not taken(None, Failed("timed out"), 1.0).is_known
+
+
+@given(st.text(), st.floats(0.001, 1e6))
+def test_what_is_spread_is_done_sooner_and_never_later(name: str, after: float) -> None:
+    assert 0.75 * after <= spread(after, name) <= after
+    assert spread(after, name) == spread(after, name)
+
+
+def test_what_begins_together_is_divided_among_many_ticks() -> None:
+    ticks = {int(spread(60.0, f"prod/Secret tls-{number}") // 5) for number in range(40)}
+    assert ticks == {9, 10, 11}

@@ -59,7 +59,7 @@ def test_a_copy_is_not_held_for_a_successor_that_is_not_here(api: Api) -> None:
 def test_what_was_never_saved_is_not_held() -> None:
     here = sight(Api.HERE, Running.STARTING)
     made = both(GONE, here, at=(None, None), one=State.INACTIVE_GRACE)
-    assert states(made)[ONE] is State.REMOVE
+    assert made.forgotten == (ONE,)
 
 
 def test_another_controllers_pod_is_no_successor() -> None:

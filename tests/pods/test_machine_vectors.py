@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from checkpointkit.pods.machine import Action, Stage, step
 from checkpointkit.pods.model import PodName, own_name
 from checkpointkit.pods.observation import Api
 from checkpointkit.pods.plan import plan
 from checkpointkit.pods.record import Copy, Record, adopted
 from tests.pods.replay import api_of, is_known, observed, shown, sighted, stage_of, vectors
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 Vector = dict[str, Any]
 

@@ -57,6 +57,7 @@ def test_each_metric_is_there_before_the_first_tick() -> None:
         "source_failures_total kubelet": 0,
         "saves_total": 0,
         "problems": 0,
+        "refused": 0,
         "not_watched": 0,
         "tick_duration_seconds_count": 0,
         "tick_duration_seconds_sum": 0,
@@ -75,19 +76,19 @@ def test_ticks_are_counted() -> None:
             ),
             unavailable={"api server": "timed out", "kubelet": "401"},
             not_watched=(PodName("monitoring", "agent"),),
-        ),
-        0.5,
+            seconds=0.5,
+        )
     )
     metrics.observe(
         Tick(
             1005.0,
             (
                 PodTick(WEB, State.INACTIVE, State.ACTIVE),
-                PodTick(API, State.ACTIVE, State.ACTIVE, saved=True),
+                PodTick(API, State.ACTIVE, State.ACTIVE, saved=True, refused=True),
             ),
             unavailable={"api server": "timed out"},
-        ),
-        0.25,
+            seconds=0.25,
+        )
     )
     assert samples(metrics.text()) == {
         "checkpoints inactive": 0,
@@ -103,6 +104,7 @@ def test_ticks_are_counted() -> None:
         "source_failures_total kubelet": 1,
         "saves_total": 3,
         "problems": 0,
+        "refused": 1,
         "not_watched": 0,
         "tick_duration_seconds_count": 2,
         "tick_duration_seconds_sum": 0.75,
@@ -112,7 +114,7 @@ def test_ticks_are_counted() -> None:
 
 def test_two_checkpointers_of_one_process_share_nothing() -> None:
     one, other = Metrics(), Metrics()
-    one.observe(Tick(7.0), 1.0)
+    one.observe(Tick(7.0))
     assert samples(other.text())["tick_duration_seconds_count"] == 0
     named = [family.name for family in REGISTRY.collect()]
     assert not [name for name in named if name.startswith("checkpointkit")]
@@ -137,7 +139,7 @@ def test_the_metrics_are_served_where_it_was_asked_for(host: str) -> None:
     metrics = Metrics()
     with serve_metrics(metrics, (host, 0)) as (bound, port):
         assert bound == host
-        metrics.observe(Tick(7.0), 1.0)
+        metrics.observe(Tick(7.0))
         status, kind, text = get(host, port, "/metrics")
         assert (status, kind.partition(";")[0]) == (200, "text/plain")
         assert samples(text) == samples(metrics.text())

@@ -16,6 +16,7 @@ import re
 from copy import deepcopy
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,8 @@ items = st.none() | st.lists(
     max_size=3,
     unique_by=lambda item: item["path"],
 )
+
+pytestmark = pytest.mark.usefixtures("unmeasured")
 
 
 def without_nones(**fields: Any) -> dict[str, Any]:

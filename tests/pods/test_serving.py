@@ -28,7 +28,7 @@ from checkpointkit.schema import Schema
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.stores.files.system import SystemCalls
 from tests.pods.clients.servers import SECRET
-from tests.pods.daemon import ENVIRONMENT, OWN, WEB, Node, daemon, wait_until
+from tests.pods.daemon import AS_POD, OWN, WEB, Node, daemon, wait_until
 
 SAVED = f"{WEB}: a copy was saved"
 
@@ -78,7 +78,7 @@ def test_a_tick_saves_what_is_ready_and_says_so(node: Node, said: list[str]) -> 
 
 
 def test_it_says_at_the_start_what_it_is(node: Node, said: list[str]) -> None:
-    serve(node.settings(), Stop())
+    serve(node.settings(AS_POD), Stop())
     assert said[0] == (
         "INFO node node1, namespaces kube-system, grace period 1m0s; "
         f"it keeps itself alive as {OWN}"
@@ -103,7 +103,7 @@ def test_a_kubelet_that_is_asked_without_credentials_is_said_at_the_start(
 
 def test_it_is_itself_by_its_environment(node: Node) -> None:
     node.run(OWN)
-    serve(node.settings({**ENVIRONMENT, "POD_NAME": f"{OWN.name}-node1"}), Stop())
+    serve(node.settings({**AS_POD, "POD_NAME": f"{OWN.name}-node1"}), Stop())
     assert list(node.disk.manifests(node.disk.active)) == [f"{OWN.namespace}_{OWN.name}.json"]
 
 
@@ -136,7 +136,7 @@ def test_a_kubeconfig_with_the_service_accounts_token_is_refused(node: Node, run
     token = f"{run}/secrets/kubernetes.io/serviceaccount/token"
     users = [{"name": "u", "user": {"tokenFile": token}}]
     (node.root / "kubeconfig").write_text(json.dumps({**node.kubeconfig, "users": users}))
-    assert "which the checkpointer's own copy does not have" in refused(node)
+    assert "which the checkpointer's own copy does not have" in refused(node, environment=AS_POD)
     serve(node.settings({"NODE_NAME": "node1"}, namespaces="a"), Stop())  # it has no copy
 
 

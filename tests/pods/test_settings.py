@@ -123,7 +123,7 @@ def test_a_pod_needs_no_flag_but_the_kubeconfig() -> None:
     assert settings.kubelet == KubeletAccess("https://192.0.2.7:10250")
     assert settings.kubelet.is_anonymous
     assert settings.runtime_endpoint == "unix:///run/containerd/containerd.sock"
-    assert (settings.runtime_timeout, settings.grace, settings.interval) == (120, 60, 5)
+    assert (settings.runtime_timeout, settings.grace, settings.interval) == (10, 60, 5)
     assert settings.lock_file == "/var/run/lock/pod-checkpointer.lock"
     assert settings.directories == Directories(
         "/var/lib/checkpointkit/pods",

@@ -182,7 +182,8 @@ class FakeRuntime:
     ) -> None:
         """Let a pod have a sandbox, and a container in that state unless it is None."""
         metadata = pod["metadata"]
-        number = f"s{len(self.sandboxes)}"
+        # An id is for ever: another pod, or another attempt of it, has another one.
+        number = f"{metadata['name']}-{metadata.get('uid', '')}-{now:.0f}"
         annotations = dict(metadata.get("annotations", {}))
         self.sandboxes.append(
             Sandbox(
@@ -255,6 +256,7 @@ _HARMLESS: Final = {
     "geteuid",
     "monotonic",
     "open_files_limit",
+    "own_group",
     "sleep",
     "time",
     "unlock",

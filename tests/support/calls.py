@@ -79,6 +79,16 @@ class Hooked(RecordedCalls):
                 return
 
 
+class InterruptingCalls(FailingCalls):
+    """Raises `KeyboardInterrupt` where a call would fail."""
+
+    def before(self, name: str, event: str) -> None:
+        try:
+            super().before(name, event)
+        except OSError:
+            raise KeyboardInterrupt from None
+
+
 def descriptors() -> set[str]:
     """Return what this process has open."""
     with os.scandir("/dev/fd") as found:

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def save_before_forks() -> None:
+    """Let no child save once more all that its parent has measured so far.
+
+    Each child would, when it ends: a quarter of a second after a thousand tests, and more later.
+    """
+    os.register_at_fork(before=_save)
+
+
+def _save() -> None:
+    coverage = sys.modules.get("coverage")
+    measuring = None if coverage is None else coverage.Coverage.current()
+    if measuring is not None:
+        measuring.save()
+
+
 @contextmanager
 def unmeasured() -> Iterator[None]:
     """Measure nothing in here: neither in this process nor in those that it forks or starts."""
@@ -34,4 +49,8 @@ def unmeasured() -> Iterator[None]:
         try:
             yield
         finally:
+            # Each start patches once more, and for good: each fork would start all of them.
+            patches = measuring.get_option("run:patch")
+            measuring.set_option("run:patch", [])
             measuring.start()
+            measuring.set_option("run:patch", patches)

@@ -19,8 +19,6 @@ from tests.testing import broken
 from tests.testing.broken import MISTAKES, Mistake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.testing.plain import Plain
 
 CASES = Path(__file__).with_name("broken_cases.py")
@@ -50,11 +48,12 @@ class Failures:
             self.by_class[class_].add(test.partition("[")[0].removeprefix("test_"))
 
 
-@pytest.fixture(scope="module")
-def failures() -> Iterator[Failures]:
-    """Run the suite on all broken stores, once.
+@pytest.fixture
+def failures(mistake: Mistake) -> Failures:
+    """Run the suite on one broken store, and see what fails.
 
-    Unmeasured: the good stores cover the suite, and here it runs a hundred times.
+    In a session of its own for each, so that workers share them. Unmeasured: the good stores cover
+    the suite, and here it runs a hundred times.
     """
     found = Failures()
     off = ("cacheprovider", "logging", "unraisableexception", "threadexception", "faulthandler")
@@ -70,29 +69,30 @@ def failures() -> Iterator[Failures]:
         options = ["-q", "--tb=no", "--capture=no", "--no-summary", f"--config-file={ini}"]
         options += [f"--rootdir={CASES.parent}", f"--confcutdir={CASES.parent}"]
         options += [f"--basetemp={ini.parent / 'stores'}", *(f"-pno:{name}" for name in off)]
-        code = pytest.main([*options, str(CASES)], plugins=[found])
-        assert code == pytest.ExitCode.TESTS_FAILED
-        yield found
+        code = pytest.main([*options, f"{CASES}::{class_of(mistake)}"], plugins=[found])
+    assert code == pytest.ExitCode.TESTS_FAILED
+    return found
+
+
+def class_of(mistake: Mistake) -> str:
+    return f"Test{mistake.kind.__name__}"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.kind.__name__)
 def test_a_broken_store_fails_the_tests_that_are_meant_for_it(
     failures: Failures, mistake: Mistake
 ) -> None:
-    failed = failures.by_class[f"Test{mistake.kind.__name__}"]
+    assert failures.classes == {class_of(mistake)}
+    failed = failures.by_class[class_of(mistake)]
     assert failed >= mistake.caught_by
     if not mistake.broad:
         assert failed <= mistake.caught_by | (BY_CHANCE if mistake.needs_others else set())
 
 
-def test_each_broken_store_was_put_to_the_test(failures: Failures) -> None:
-    assert failures.classes == {f"Test{mistake.kind.__name__}" for mistake in MISTAKES}
-    assert len(MISTAKES) >= 12
-
-
 def test_each_rule_of_the_suite_fails_some_broken_store() -> None:
     named = set().union(*(mistake.caught_by for mistake in MISTAKES))
     assert named == RULES - {RANDOM} - BY_CHANCE
+    assert len(MISTAKES) >= 12
 
 
 @pytest.mark.parametrize(

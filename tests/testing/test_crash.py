@@ -65,6 +65,7 @@ def test_a_shallow_run_judges_few_states_of_each_workload(quick: Path) -> None:
     assert report.judged.total() < 12 * len(alone)
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("store", [short_history, long_history])
 def test_after_every_power_cut_the_history_is_as_long_as_it_was(
     quick: Path, store: Callable[[Path, SystemCalls], FileStore]

@@ -25,6 +25,7 @@ def files(path: Path, system: SystemCalls, history: int = 1) -> FileStore:
     return FileStore(path / "store", system=system, lock_timeout=0.5, history=history)
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("history", [0, 3])
 def test_after_every_power_cut_what_is_pinned_is_there_whatever_history_says(
     quick: Path, history: int

@@ -42,6 +42,7 @@ class TestFileStore(StoreTests):
         return lambda name, max_bytes: FileStore(quick / name, max_bytes=max_bytes)
 
 
+@pytest.mark.usefixtures("unmeasured")
 class TestFileStoreWithoutSyncs(StoreTests):
     @pytest.fixture
     def open_store(self, quick: Path) -> StoreOpener:
@@ -56,6 +57,7 @@ class TestFaultyStoreWithoutFaults(StoreTests):
         return lambda _name, max_bytes: FaultyStore(MemoryStore(max_bytes=max_bytes))
 
 
+@pytest.mark.usefixtures("unmeasured")
 class TestTheStoreOfTheExample(StoreTests):
     @pytest.fixture
     def open_store(self, quick: Path) -> StoreOpener:
@@ -63,6 +65,7 @@ class TestTheStoreOfTheExample(StoreTests):
         return lambda name, max_bytes: store(quick / name, max_bytes=max_bytes)
 
 
+@pytest.mark.usefixtures("unmeasured")
 class TestPlain(StoreTests):
     @pytest.fixture
     def open_store(self, quick: Path) -> StoreOpener:
@@ -75,6 +78,7 @@ class TestOptimistic(StoreTests):
         return lambda name, max_bytes: Optimistic(quick / name, max_bytes)
 
 
+@pytest.mark.usefixtures("unmeasured")
 class TestImpatient(StoreTests):
     @pytest.fixture
     def open_store(self, quick: Path) -> StoreOpener:

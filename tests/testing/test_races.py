@@ -77,6 +77,7 @@ class Enveloped(FileStore):
         return outer
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.slow
 @pytest.mark.parametrize(("durability", "history"), [("full", 2), ("none", 0)])
 @pytest.mark.parametrize("kind", [FileStore, Enveloped])
@@ -121,6 +122,7 @@ def test_threads_that_race_on_a_store_in_memory_see_one_order(history: int) -> N
 # --------------------------------------------------------------------------------- other stores
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("kind", [Plain, Impatient, Optimistic])
 def test_other_right_stores_pass(quick: Path, kind: type[Plain]) -> None:
     report = race(lambda: kind(quick / "store", LIMIT), operations=800, kills=8)
@@ -177,6 +179,7 @@ BROKEN = [
 ]
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("kind", BROKEN)
 def test_a_broken_store_is_reported(quick: Path, kind: type[Plain]) -> None:
     for seed in range(20):

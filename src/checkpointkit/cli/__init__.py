@@ -1,7 +1,8 @@
 """The command line. What a command needs is imported when it runs.
 
 `arguments` says what may be typed; `read`, `check`, `mend` and `migrate` are the commands, each a
-function that returns an `Outcome`; `run` prints it. `text`, `trouble` and `outcome` are pure.
+function that returns an `Outcome`; `run` prints it. `schema` and `pods` have commands of their own.
+`text`, `trouble` and `outcome` are pure.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from checkpointkit.cli.schema import run as run_schema  # noqa: PLC0415 - likewise
 
         return run_schema(arguments)
+    if arguments.command == "pods":
+        from checkpointkit.cli.pods import run as run_pods  # noqa: PLC0415 - likewise
+
+        return run_pods(arguments)
     from checkpointkit.cli.run import run  # noqa: PLC0415 - not needed for the demo
 
     return run(arguments)

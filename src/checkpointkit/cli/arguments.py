@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
+from checkpointkit.cli.pods_arguments import add_pods_commands
 from checkpointkit.cli.schema_arguments import add_schema_commands
 from checkpointkit.errors import InvalidKeyError
 from checkpointkit.keys import check_key
@@ -36,7 +37,7 @@ class _Command(argparse.ArgumentParser):
         self, args: Any = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """See `argparse.ArgumentParser.parse_known_args`."""
-        if self._within or self._subparsers is not None:  # `schema` has commands of its own
+        if self._within or self._subparsers is not None:  # `schema` and `pods` have commands
             return super().parse_known_args(args, namespace)
         self._within = True
         try:
@@ -68,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_migration(commands)
     _add_demo(commands)
     add_schema_commands(commands)
+    add_pods_commands(commands)
     return parser
 
 

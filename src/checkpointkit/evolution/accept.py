@@ -13,7 +13,9 @@ from attrs import evolve, frozen
 from checkpointkit.evolution.check import check, check_schema
 from checkpointkit.evolution.findings import Broken, Finding, Listed
 from checkpointkit.evolution.goldens import digest_of, render_goldens
+from checkpointkit.evolution.judging import payloads_of
 from checkpointkit.evolution.lockfile import LockedKind, LockedVersion, LockFile
+from checkpointkit.evolution.nodes import harvest, hook_names, read_shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -99,7 +101,19 @@ def accept(
         kinds[kind] = evolve(locked, versions={**locked.versions, version: new})
         count = len(made[kind, version].envelopes)
         lines.append(f"{kind}: version {version} is accepted, with {count} goldens")
+        lines += _unseen(schema, made[kind, version])
     return Accepted(LockFile(kinds), made, tuple(lines))
+
+
+def _unseen(schema: Schema[Any], goldens: Goldens) -> list[str]:
+    """Say of which hooks no golden has a value: nothing would show what becomes of one."""
+    node = read_shape(schema.shape)
+    seen = harvest(node, payloads_of(goldens))
+    return [
+        f"{schema.kind}: no golden has a value of the hook {name}, as none could be made up; take "
+        "these goldens back, name values in [tool.checkpointkit.examples], and accept it anew"
+        for name in sorted(hook_names(node) - seen.keys())
+    ]
 
 
 def _as_wished(

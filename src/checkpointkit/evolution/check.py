@@ -24,7 +24,6 @@ from checkpointkit.evolution.goldens import judge, judge_downgrade
 from checkpointkit.evolution.integrity import check_lock
 from checkpointkit.evolution.stubs import name_of, stub
 from checkpointkit.fingerprint import drifted, fingerprint
-from checkpointkit.structuring.wire import field_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -173,14 +172,12 @@ def _golden_findings(
     schema = listed.schema
     at = max((number for number in locked.versions if number <= schema.version), default=0)
     frozen_at = goldens.get(at)
-    names: set[str] = set()
-    for entry in locked.versions.values():
-        names |= field_names(entry.shape)
+    shapes = {number: entry.shape for number, entry in locked.versions.items()}
     for version, found in goldens.items():
         if not schema.oldest <= version <= schema.version:
             continue
         becomes = None if frozen_at is None else frozen_at.becomes.get(version)
-        problems = judge(schema, version, found.envelopes, becomes, at, names)
+        problems = judge(schema, version, found.envelopes, becomes, at, shapes)
         if problems:
             message = "\n".join(problems)
             if version < schema.version:

@@ -35,7 +35,7 @@ from checkpointkit.evolution.samples import samples
 from checkpointkit.translate import value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from checkpointkit.evolution.lockfile import LockedVersion
     from checkpointkit.schema import Payload, Schema
@@ -54,7 +54,7 @@ __all__ = [
 ]
 
 _FIRST: Final = '{"goldens": 1}'
-_FROM: Final = re.compile(r'\{"from": ([1-9][0-9]{0,8}), "golden": 1, "becomes": \{')
+_FROM: Final = re.compile(rb'\{"from": ([1-9][0-9]{0,8}), "golden": 1, "becomes": \{')
 _RESTORE: Final = "take the file from version control again; goldens are never edited"
 _MADE_AT: Final = "2000-01-01T00:00:00.000000Z"
 """In every golden: what a golden is does not depend on when it was made."""
@@ -94,11 +94,10 @@ def render_goldens(goldens: Goldens) -> str:
         ValueError: Something in them is no envelope.
     """
     lines = [_FIRST]
-    reader = _Reader()
     for number, envelope in enumerate(goldens.envelopes, 1):
         first, header, payload = (*envelope.decode().split("\n"), "", "")[:3]
         lines.append(f'{{"golden": {number}, "envelope": ["{first}", {header}, {payload}]}}')
-        if not reader.take(lines[-1]) or reader.envelopes[-1] != envelope:
+        if _envelope_in(lines[-1].encode(), number) != envelope:
             raise ValueError(f"golden {number} is no envelope")
     for version, values in sorted(goldens.becomes.items()):
         for number, value in enumerate(values, 1):
@@ -116,52 +115,45 @@ def parse_goldens(text: str, path: str) -> Goldens:
     Raises:
         LockFileError: It is none that `render_goldens` writes; names the line.
     """
-    first, *lines = text.replace(_CRLF, _LF).split(_LF)
-    reader = _Reader()
-    bad = 1 if first != _FIRST or lines[-1:] != [""] else 0
-    for number, line in enumerate([] if bad else lines[:-1], 2):
-        if not reader.take(line):
-            bad = number
-            break
-    if bad:
-        raise LockFileError(path, f"line {bad} is none of this format; {_RESTORE}")
-    becomes = {version: tuple(values) for version, values in reader.becomes.items()}
-    return Goldens(tuple(reader.envelopes), becomes, digest_of(text))
+    data = _with_plain_ends(text)
+    lines = data.split(b"\n")
+    end = len(lines) - 1
+    envelopes: list[bytes] = []
+    becomes: dict[int, tuple[bytes, ...]] = {}
+    at = 0
+    if end and lines[0] == _FIRST.encode() and not lines[end]:
+        at = 1
+        while at < end and (envelope := _envelope_in(lines[at], at)) is not None:
+            envelopes.append(envelope)
+            at += 1
+        version = 0
+        while at < end and (match := _FROM.match(lines[at])) and int(match[1]) > version:
+            version = int(match[1])
+            becomes[version] = values = tuple(_values_in(lines, at, version))
+            at += len(values)
+    if at < end or not at:
+        raise LockFileError(path, f"line {at + 1} is none of this format; {_RESTORE}")
+    return Goldens(tuple(envelopes), becomes, _digest(data))
 
 
-class _Reader:
-    """Takes line after line. There are many: each is compared with how it has to begin."""
+def _envelope_in(line: bytes, number: int) -> bytes | None:
+    """Return the envelope in a line; None if the line is none of this golden."""
+    begin = b'{"golden": %d, "envelope": ["' % number
+    first, quote, rest = line[len(begin) :].partition(b'", {')
+    header, brace, payload = rest.partition(b"}, {")
+    is_one = quote and brace and line.startswith(begin) and payload.endswith(b"}]}")
+    return (
+        b"%b\n{%b}\n{%b" % (first, header, payload[:-2]) if is_one and b'"' not in first else None
+    )
 
-    def __init__(self) -> None:
-        self.envelopes: list[bytes] = []
-        self.becomes: dict[int, list[bytes]] = {}
-        self._version = 0
-        self._values: list[bytes] = []
 
-    def take(self, line: str) -> bool:
-        """Add what a line holds; tell whether it is what comes next."""
-        begin = f'{{"from": {self._version}, "golden": {len(self._values) + 1}, "becomes": '
-        if line.startswith(begin):
-            value = line[len(begin) : -1]
-            self._values.append(value.encode())
-            return value[:1] == "{" and line.endswith("}}")
-        if self._version:
-            return self._next_version(line)
-        begin = f'{{"golden": {len(self.envelopes) + 1}, "envelope": ["'
-        if not line.startswith(begin):
-            return self._next_version(line)
-        first, quote, rest = line[len(begin) :].partition('", {')
-        header, brace, payload = rest.partition("}, {")
-        self.envelopes.append(f"{first}\n{{{header}}}\n{{{payload[:-2]}".encode())
-        return bool(quote and brace) and payload.endswith("}]}") and '"' not in first
-
-    def _next_version(self, line: str) -> bool:
-        match = _FROM.match(line)
-        if match is None or int(match[1]) <= self._version:
-            return False
-        self._version = int(match[1])
-        self._values = self.becomes[self._version] = []
-        return self.take(line)
+def _values_in(lines: list[bytes], at: int, version: int) -> Iterator[bytes]:
+    """Give what the goldens of a version became, from a line on, as long as it is that."""
+    for number, line in enumerate(lines[at:-1], 1):
+        begin = b'{"from": %d, "golden": %d, "becomes": ' % (version, number)
+        if not line.startswith(begin + b"{") or not line.endswith(b"}}"):
+            return
+        yield line[len(begin) : -1]
 
 
 def digest_of(text: str) -> str:
@@ -171,7 +163,15 @@ def digest_of(text: str) -> str:
         >>> digest_of("a\r\n") == digest_of("a\n")
         True
     """
-    return f"sha256:{sha256(text.replace(_CRLF, _LF).encode()).hexdigest()}"
+    return _digest(_with_plain_ends(text))
+
+
+def _with_plain_ends(text: str) -> bytes:
+    return text.replace(_CRLF, _LF).encode()
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{sha256(data).hexdigest()}"
 
 
 def file_name(kind: str, version: int) -> str:

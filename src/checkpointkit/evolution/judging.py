@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from checkpointkit.chain import climb
-from checkpointkit.envelope import decode_payload, encode_payload, open_envelope, seal_envelope
+from checkpointkit.envelope import decode_payload, encode_payload, open_envelope
 from checkpointkit.errors import (
     CheckpointError,
     CorruptCheckpointError,
@@ -17,11 +18,11 @@ from checkpointkit.errors import (
 from checkpointkit.evolution.edges import edges
 from checkpointkit.evolution.samples import draw, hook_samples
 from checkpointkit.fingerprint import canonical
-from checkpointkit.structuring.wire import differing, misfits_of, wire_codec
+from checkpointkit.structuring.wire import differing, field_names, misfits_of, wire_codec
 from checkpointkit.translate import check_replaceable, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from checkpointkit.envelope import Envelope
     from checkpointkit.evolution.goldens import Goldens
@@ -42,7 +43,7 @@ def judge(
     envelopes: Sequence[bytes],
     frozen: Sequence[bytes] | None,
     at: int,
-    nameable: Collection[str] = (),
+    shapes: Mapping[int, Shape] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """Return what is wrong with the goldens of one version, run through a schema.
 
@@ -55,8 +56,8 @@ def judge(
         envelopes: The goldens.
         frozen: What they are at version `at`, as the bytes of payloads; None if nothing was frozen.
         at: The version that `frozen` is of: the schema's own, or an older one.
-        nameable: Names of fields of other versions, which may be printed; any other name that the
-            class does not know may be data.
+        shapes: The accepted shapes, by version. The names of their fields may be printed; any
+            other name that the class does not know may be data.
 
     Returns:
         A text for each problem, with the numbers of the goldens and the paths; never a value.
@@ -65,9 +66,10 @@ def judge(
         count = f"{len(frozen)} of the {len(envelopes)} goldens of version {version}"
         return (f"{count} have a value that is frozen at version {at}",)
     problems: dict[str, list[int]] = {}
-    for number, envelope in enumerate(envelopes, 1):
-        value = None if frozen is None else frozen[number - 1]
-        for problem in _judge_one(schema, version, envelope, value, at, nameable):
+    values = [None] * len(envelopes) if frozen is None else frozen
+    for number, (envelope, value) in enumerate(zip(envelopes, values, strict=True), 1):
+        problem = _judge_one(schema, version, envelope, value, at, shapes)
+        if problem:
             problems.setdefault(problem, []).append(number)
     return tuple(f"{_numbered(version, found)} {text}" for text, found in problems.items())
 
@@ -78,21 +80,20 @@ def _judge_one(
     data: bytes,
     frozen: bytes | None,
     at: int,
-    nameable: Collection[str],
-) -> Iterator[str]:
+    shapes: Mapping[int, Shape],
+) -> str:
     try:
         record = open_envelope(data, GOLDEN_KEY)
         if record.header.schema_version != version:
-            yield f"of version {record.header.schema_version}"
-            return
+            return f"of version {record.header.schema_version}"
         payload = _loaded(schema, record)
     except CheckpointError as error:
-        yield f"cannot be loaded: {reason_of(_named(schema, data, error, nameable))}"
-        return
-    if version == schema.version and _sealed(record, payload) != data:
-        yield "not written as it is stored, byte for byte"
-    elif frozen is not None:
-        yield from _compared(schema, record, payload, frozen, at)
+        return f"cannot be loaded: {reason_of(_named(schema, data, error, shapes))}"
+    if version == schema.version and encode_payload(payload) != record.payload:
+        return "not written as it is stored, byte for byte"
+    if version == schema.version or frozen is None:
+        return ""
+    return _compared(schema, record, payload, frozen, at, shapes)
 
 
 def _loaded(schema: Schema[Any], record: Envelope) -> Payload:
@@ -115,7 +116,7 @@ def _loaded(schema: Schema[Any], record: Envelope) -> Payload:
 
 
 def _named(
-    schema: Schema[Any], data: bytes, error: CheckpointError, nameable: Collection[str]
+    schema: Schema[Any], data: bytes, error: CheckpointError, shapes: Mapping[int, Shape]
 ) -> CheckpointError:
     """Return the error; with more names, if it is that the class does not take a payload."""
     try:
@@ -125,7 +126,8 @@ def _named(
         payload = schema.upgrade(payload, record.header.schema_version)
     except (CheckpointError, ValueError):
         return error
-    unfit = misfits_of(wire_codec(schema.shape, nameable), payload)
+    names = {name for shape in shapes.values() for name in field_names(shape)}
+    unfit = misfits_of(wire_codec(schema.shape, names), payload)
     if not unfit:  # a validator, or a hook
         return error
     if not isinstance(error, MigrationError):
@@ -134,28 +136,27 @@ def _named(
     return MigrationError(None, error.step, problem)
 
 
-def _sealed(record: Envelope, payload: Payload) -> bytes:
-    return seal_envelope(record.header, encode_payload(payload))[0]
-
-
 def _compared(
-    schema: Schema[Any], record: Envelope, payload: Payload, frozen: bytes, at: int
-) -> Iterator[str]:
+    schema: Schema[Any],
+    record: Envelope,
+    payload: Payload,
+    frozen: bytes,
+    at: int,
+    shapes: Mapping[int, Shape],
+) -> str:
     shape = schema.shape
     if at != schema.version:
         older = decode_payload(record.payload, GOLDEN_KEY, None)
         payload = climb(schema.migrations, older, record.header.schema_version, at)
-        lower = schema.downgrades.get(at + 1)
-        shape = "json" if lower is None else lower.shape
+        shape = shapes.get(at, "json")
     if encode_payload(payload) == frozen:
-        return
+        return ""
     try:
         paths = differing(shape, decode_payload(frozen, GOLDEN_KEY, None), payload)
     except CheckpointError as error:
-        yield f"what it was at version {at} is no payload: {reason_of(error)}"
-        return
+        return f"what it was at version {at} is no payload: {reason_of(error)}"
     named = f": {', '.join(paths)}" if paths else " in its bytes"
-    yield f"another value at version {at} than the frozen one{named}"
+    return f"another value at version {at} than the frozen one{named}"
 
 
 # ---------------------------------------------------------------------------------- downgrades

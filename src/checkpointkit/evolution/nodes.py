@@ -184,6 +184,19 @@ def inside(node: Node, payload: Any) -> Iterator[tuple[str | int, Node, Any]]:
             yield index, parts.get(index) or parts["item"], inner
 
 
+def hook_names(node: Node) -> frozenset[str]:
+    """Return the wire names of the hooks in a shape.
+
+    Example:
+        >>> sorted(hook_names(read_shape({"record": {"a": {"list": {"hook": "example.com/h"}}}})))
+        ['example.com/h']
+    """
+    if node.kind == "up":
+        return frozenset()
+    own = frozenset({node.name} if node.kind == "hook" else ())
+    return own.union(*map(hook_names, node.parts.values()))
+
+
 def harvest(node: Node, payloads: Iterable[Any]) -> Mapping[str, list[Any]]:
     """Return what hooks have written into payloads that fit, by the wire name of the hook.
 

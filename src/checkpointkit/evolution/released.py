@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import zipfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +17,11 @@ from checkpointkit.evolution.lockfile import LockFile, parse_lock
 from checkpointkit.evolution.project import decode, parse_project, read_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from checkpointkit.evolution.project import Project
+
+    _Read = Callable[[str], bytes]
 
 _WHEEL: Final = (".whl", ".zip")
 _SDIST: Final = (".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tar.xz")
@@ -150,7 +153,8 @@ def _blob(project: Project, revision: str, commit: str, path: str) -> bytes | No
 def _lock_of_archive(project: Project, against: str) -> LockFile:
     path = Path(against)
     try:
-        data = _zipped(path, project) if against.endswith(_WHEEL) else _tarred(path, project)
+        with _zipped(path) if against.endswith(_WHEEL) else _tarred(path) as (names, read):
+            data = read(_member(names, read, project, path))
     except OSError as error:
         raise LockFileError(against, f"cannot be read: {error.strerror or error}") from error
     except _NO_ARCHIVE as error:
@@ -158,46 +162,70 @@ def _lock_of_archive(project: Project, against: str) -> LockFile:
     return parse_lock(decode(data, against), f"{against}:{project.lock_path.name}")
 
 
-def _zipped(path: Path, project: Project) -> bytes:
+@contextmanager
+def _zipped(path: Path) -> Iterator[tuple[Sequence[str], _Read]]:
     with zipfile.ZipFile(path) as archive:
-        return archive.read(_member(archive.namelist(), project, path))
+        yield archive.namelist(), archive.read
 
 
-def _tarred(path: Path, project: Project) -> bytes:
+@contextmanager
+def _tarred(path: Path) -> Iterator[tuple[Sequence[str], _Read]]:
     with tarfile.open(path) as archive:
-        member = archive.getmember(_member(archive.getnames(), project, path))
-        stream = archive.extractfile(member)
-        if stream is None:
-            raise LockFileError(str(path), f"{member.name} in it is no file")
-        with stream:
-            return stream.read()
+
+        def read(name: str) -> bytes:
+            stream = archive.extractfile(name)
+            if stream is None:
+                raise LockFileError(str(path), f"{name} in it is no file")
+            with stream:
+                return stream.read()
+
+        yield archive.getnames(), read
 
 
-def _member(names: Sequence[str], project: Project, path: Path) -> str:
+def _member(names: Sequence[str], read: _Read, project: Project, path: Path) -> str:
     """Return which of an archive's files is the project's lock file.
+
+    It stands where the project has it; or elsewhere, as the package had another name then, and
+    has a kind of ours. Any other one is that of a package that was taken in.
 
     Raises:
         LockFileError: None of them, or more than one could be.
     """
     own = PurePosixPath(project.lock).parts
-    alike: dict[int, list[str]] = {}
-    for name in names:
-        parts = PurePosixPath(name).parts
-        if parts[-1:] == own[-1:] and not name.endswith("/"):  # so a zip names its directories
-            alike.setdefault(_shared(parts, own), []).append(name)
-    if not alike:
-        raise LockFileError(
-            str(path),
-            f"has no {own[-1]} in it. If the lock file is not packed, put it and the goldens into "
-            "the package; if that release kept no state yet, there is nothing to check against",
-        )
-    best = alike[max(alike)]
+    alike = [
+        name
+        for name in names  # a zip names its directories with a slash
+        if PurePosixPath(name).parts[-1:] == own[-1:] and not name.endswith("/")
+    ]
+    best = _in_place(alike, own) or [name for name in alike if _has_our_kinds(read(name), project)]
     if len(best) > 1:
         raise LockFileError(str(path), f"has several lock files in it: {', '.join(sorted(best))}")
+    if not best:
+        others = f"; {', '.join(sorted(alike))} has no kind of this project" if alike else ""
+        raise LockFileError(
+            str(path),
+            f"has no {own[-1]} in it{others}. If the lock file is not packed, put it and the "
+            "goldens into the package; if that release kept no state yet, there is nothing to "
+            "check against",
+        )
     return best[0]
 
 
-def _shared(parts: Sequence[str], own: Sequence[str]) -> int:
-    """Return how many parts at the end of two paths are the same."""
-    alike = [one == other for one, other in zip(reversed(parts), reversed(own), strict=False)]
-    return (*alike, False).index(False)
+def _in_place(names: Sequence[str], own: tuple[str, ...]) -> list[str]:
+    """Return the names that stand where the project has its lock file.
+
+    An sdist has it below a directory of its own; a wheel from the package on, without a `src`.
+    """
+    places = {name: PurePosixPath(name).parts for name in names}
+    found = [name for name, parts in places.items() if own in (parts, parts[1:])]
+    for start in range(1, len(own) - 1):  # what is left has the file and a directory at least
+        found = found or [name for name, parts in places.items() if parts == own[start:]]
+    return found
+
+
+def _has_our_kinds(data: bytes, project: Project) -> bool:
+    try:
+        lock = parse_lock(decode(data, ""), "")
+    except LockFileError:
+        return False
+    return not lock.kinds.keys().isdisjoint(read_lock(project).kinds)

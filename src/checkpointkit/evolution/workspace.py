@@ -17,7 +17,6 @@ from checkpointkit.evolution.goldens import Goldens, make_goldens
 from checkpointkit.evolution.loading import importable, load_listed, load_object, said
 from checkpointkit.evolution.lockfile import LockFile
 from checkpointkit.evolution.project import GoldensFiles, Project, find_project, read_lock, strays
-from checkpointkit.evolution.released import Released, read_released
 from checkpointkit.evolution.stubs import downgrade_stub
 from checkpointkit.schema import MissingMigrationError, Schema
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from checkpointkit.evolution.released import Released
     from checkpointkit.fingerprint import Shape
 
 
@@ -175,11 +175,18 @@ def open_workspace(start: Path, against: str | None = None) -> Iterator[Workspac
     """
     project = find_project(start)
     lock = read_lock(project)
-    released = None if against is None else read_released(project, against)
+    released = None if against is None else _released(project, against)
     with importable(project.root):
         listed = load_listed(project.schemas)
         _check_examples(project, listed)
         yield Workspace(project, listed, lock, GoldensFiles(project), released)
+
+
+def _released(project: Project, against: str) -> Released:
+    # Late: it imports tarfile and zipfile, which most checks do without.
+    from checkpointkit.evolution.released import read_released  # noqa: PLC0415
+
+    return read_released(project, against)
 
 
 def _check_examples(project: Project, listed: Sequence[Listed | Broken]) -> None:

@@ -93,8 +93,14 @@ class Activation:
         self._retries[name] = _Retries(uid, count, now + wait)
         return True
 
-    def stop(self, name: PodName, files: PodFiles) -> bool:
+    def stop(self, name: PodName, files: PodFiles, *, is_certain: bool = True) -> bool:
         """Take the active manifests of a pod away.
+
+        Args:
+            name: The parent.
+            files: Its manifests.
+            is_certain: There can be no others; else there may be one that is damaged, which the
+                kubelet may have read when it was whole.
 
         Returns:
             Whether there was one.
@@ -103,7 +109,8 @@ class Activation:
             StoreError: One could not be taken away.
         """
         self._retries.pop(name, None)
-        return bool(files.active) and self._manifests.remove_active(name)
+        is_there = bool(files.active) or not is_certain
+        return is_there and self._manifests.remove_active(name)
 
 
 def rejected(kubelet: PodList | Failed) -> dict[PodName, str]:

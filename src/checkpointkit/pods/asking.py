@@ -119,6 +119,7 @@ def unavailable(answers: Answers) -> dict[str, str]:
     """Return which sources could not be asked, and why.
 
     Example:
+        >>> from checkpointkit.pods.answers import Failed, PodList
         >>> answers = Answers({"prod": Failed("timed out")}, PodList(()), Failed("no socket"))
         >>> unavailable(answers)
         {'api server': 'timed out', 'container runtime': 'no socket'}

@@ -177,9 +177,14 @@ class PodCheckpointer:
         self._forget(ticking, made[0])
         self._leave(ticking)
         self._upkeep.collect(ticking, self._records())
+        if self._has_left(ticking, self._records()):
+            ticking.problems.append(
+                f"the API server does not have the checkpointer's own pod, {self._options.own}, on "
+                f"this node: nothing new is kept here"
+            )
         ticking.problems += [*self._untold, *self._copies.found.problems, *self._sources.problems]
         self._untold = ()
-        return ticking.told(self._options.scope, self._options.own)
+        return ticking.told(self._options.scope, self._options.own, self._clock())
 
     def _records(self) -> Mapping[PodName, Record]:
         """Return the records, with what the disk knows more."""
@@ -271,6 +276,7 @@ class PodCheckpointer:
             )
             pod.problems += done.problems
             pod.notes = done.notes
+            pod.refused = done.refused
             ticking.wrote |= done.wrote
             if done.copy is None:
                 continue

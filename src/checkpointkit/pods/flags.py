@@ -44,7 +44,7 @@ class Flags:
     namespaces: str = ""
     kubeconfig: str = ""
     container_runtime_endpoint: str = "unix:///run/containerd/containerd.sock"
-    runtime_request_timeout: str = "2m"
+    runtime_request_timeout: str = "10s"
     checkpoint_grace_period: str = "1m"
     interval: str = "5s"
     lock_file: str = "/var/run/lock/pod-checkpointer.lock"

@@ -81,7 +81,7 @@ class Levelling:
         """Bring the disk to the state of a pod; True if anything was written."""
         action = pod.state.action
         if action is Action.STOP:
-            return self._activation.stop(step.name, self._copies.files(step.name))
+            return self._stop(step.name)
         if action is Action.START:
             return self._start(ticking, step, seen, pod)
         if action is Action.REMOVE:
@@ -104,9 +104,13 @@ class Levelling:
         uid = rejected(ticking.answers.kubelet).get(step.name)
         return uid is not None and self._activation.retry(step.name, files, uid, ticking.now)
 
+    def _stop(self, name: PodName) -> bool:
+        is_certain = self._copies.found.is_complete
+        return self._activation.stop(name, self._copies.files(name), is_certain=is_certain)
+
     def _remove(self, step: Planned) -> None:
         """Take away all that is kept of a pod: what runs, what could be started, what it mounts."""
-        self._activation.stop(step.name, self._copies.files(step.name))
+        self._stop(step.name)
         self._manifests.remove_inactive(step.name)
         self._assets.remove(step.name)
         self._saver.forget(step.name)

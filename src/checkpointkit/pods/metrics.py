@@ -51,9 +51,10 @@ class _Counted:
     at: float = 0.0
     saves: int = 0
     problems: int = 0
+    refused: int = 0
     not_watched: int = 0
 
-    def with_tick(self, tick: Tick, seconds: float) -> _Counted:
+    def with_tick(self, tick: Tick) -> _Counted:
         """Return it with one tick more."""
         states: dict[str, int] = {}
         transitions = dict(self.transitions)
@@ -71,10 +72,11 @@ class _Counted:
             transitions=transitions,
             failures=failures,
             ticks=self.ticks + 1,
-            seconds=self.seconds + seconds,
+            seconds=self.seconds + tick.seconds,
             at=tick.at,
             saves=self.saves + sum(pod.saved for pod in tick.pods),
             problems=sum(bool(pod.problems) for pod in tick.pods),
+            refused=sum(pod.refused for pod in tick.pods),
             not_watched=len(tick.not_watched),
         )
 
@@ -88,7 +90,7 @@ class Metrics:
     Example:
         >>> from checkpointkit.pods.ticks import Tick
         >>> metrics = Metrics()
-        >>> metrics.observe(Tick(1767322800.0), 0.02)
+        >>> metrics.observe(Tick(1767322800.0, seconds=0.02))
         >>> b"checkpointkit_pods_last_tick_timestamp_seconds 1.7673228e+09" in metrics.text()
         True
     """
@@ -102,14 +104,9 @@ class Metrics:
         """The registry that they are in."""
         self.registry.register(self)
 
-    def observe(self, tick: Tick, seconds: float) -> None:
-        """Count one tick.
-
-        Args:
-            tick: What came of it.
-            seconds: How long it took.
-        """
-        self._counted = self._counted.with_tick(tick, seconds)
+    def observe(self, tick: Tick) -> None:
+        """Count one tick."""
+        self._counted = self._counted.with_tick(tick)
 
     def text(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
@@ -153,6 +150,11 @@ class Metrics:
             f"{_PREFIX}_problems",
             "Pods of which something could not be done: they are refused, or not fetched.",
             value=now.problems,
+        )
+        yield GaugeMetricFamily(
+            f"{_PREFIX}_refused",
+            "Pods whose copies cannot be made independent of the API server.",
+            value=now.refused,
         )
         yield GaugeMetricFamily(
             f"{_PREFIX}_not_watched",

@@ -98,6 +98,7 @@ def adopted(
     if known or not (active or inactive):
         return record
     if record.stage.state is State.NONE:
-        state = State.SELF if is_self else State.ACTIVE if active else State.INACTIVE
+        running = State.SELF if is_self else State.ACTIVE
+        state = running if active else State.INACTIVE
         record = evolve(record, stage=Stage(state), removed=False)
     return evolve(record, uid=record.uid or copy.uid, copy=copy)

@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from checkpointkit.errors import CheckpointError
 from checkpointkit.pods.assets import digest_of
-from checkpointkit.pods.fetching import Held, is_due, taken
+from checkpointkit.pods.fetching import Held, is_due, spread, taken
 from checkpointkit.pods.record import Copy
 from checkpointkit.pods.references import needed
 from checkpointkit.pods.sanitize import Refused, Sanitized, manifest_bytes, sanitize
@@ -41,6 +41,7 @@ class Saved:
     Attributes:
         copy: The copy as it is on the disk now; None if none was made, and the old one counts.
         wrote: Whether a file was written.
+        refused: The parent cannot be made independent of the API server.
         problems: What could not be had or done, one line each.
         notes: What is worth knowing of the copy.
     """
@@ -49,6 +50,7 @@ class Saved:
     wrote: bool = False
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    refused: bool = False
 
 
 @frozen
@@ -94,8 +96,8 @@ class Saver:
         node: The node's name.
         roots: Where the sets are, for the manifests.
         keep_labels: Whether copies keep their labels.
-        refetch_after: For how long what was fetched is good, in seconds; as often what is on the
-            disk is read, and mended.
+        refetch_after: For how long what was fetched is good, in seconds, at most; as often what
+            is on the disk is read, and mended.
     """
 
     def __init__(
@@ -143,7 +145,7 @@ class Saver:
         made = parent.made or self._make(parent)
         if isinstance(made, Refused):
             refused = tuple(f"its copy is refused: {each.text()}" for each in made.refusals)
-            return Saved(problems=(*problems, *refused))
+            return Saved(problems=(*problems, *refused), refused=True)
         notes = made.sanitized.notes
         try:
             wrote = self._write(parent, made, record, files, now)
@@ -185,7 +187,8 @@ class Saver:
         """Ask for what is due; one object that cannot be had does not hold up the others."""
         for name in parent.needs:
             held = parent.held.get(name)
-            if not is_due(held, now, after=self._after) or not may_ask():
+            after = spread(self._after, f"{namespace}/{name}")
+            if not is_due(held, now, after=after) or not may_ask():
                 continue
             taken_now = taken(held, self._api.fetch(namespace, name), now)
             parent.held[name] = taken_now
@@ -219,7 +222,8 @@ class Saver:
     ) -> bool:
         """Bring the disk to a copy; True if anything was written."""
         wanted, old = made.copy, record.copy
-        is_time = not parent.checked_at <= now < parent.checked_at + self._after
+        after = spread(self._after, str(record.name))
+        is_time = not parent.checked_at <= now < parent.checked_at + after
         wrote = False
         for each in made.sanitized.assets:
             is_there = old is not None and old.assets.get(each.place) == wanted.assets[each.place]

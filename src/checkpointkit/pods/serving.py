@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import time
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -102,15 +101,17 @@ def _tick(
     checkpointer: PodCheckpointer, metrics: Metrics | None, settings: Settings, stop: Stop
 ) -> None:
     journal = Journal()
-    while not stop.is_set():
-        begun = time.monotonic()
-        tick = checkpointer.reconcile()
+
+    def report(tick: Tick) -> None:
+        nonlocal journal
         if metrics:
-            metrics.observe(tick, time.monotonic() - begun)
+            metrics.observe(tick)
         journal = _say(tick, journal)
-        if settings.once:
-            return
-        stop.wait(settings.interval)
+
+    if settings.once:
+        report(checkpointer.reconcile())
+    else:
+        checkpointer.run(stop, interval=settings.interval, report=report)
 
 
 def _say(tick: Tick, journal: Journal) -> Journal:

@@ -1,6 +1,6 @@
 """What the checkpointer knows, on the disk: a checkpoint for each pod, and one for the node.
 
-A damaged record is set aside, unless it is only to be read, and what is known of its pod comes from
+A damaged record is removed, unless it is only to be read, and what is known of its pod comes from
 the files again (`record.adopted`): where its copy stood is seen there, and a grace period begins
 anew. One that a newer release has saved is left alone, and the checkpointer does not start.
 """
@@ -188,11 +188,16 @@ class PodState:
         self._known = {**self._known, record.name: record}
 
     def _mend(self, key: str) -> None:
-        """Go on from an older generation, without what it says of where the copy stands."""
-        try:
-            self._records.recover(key)
-        except CorruptCheckpointError:
-            self._records.remove(key)
+        """Go on from an older generation, without what it says of where the copy stands.
+
+        The record goes first: a kill in between leaves none, and what the files say counts. With
+        `recover` it would leave an older one, which is good, and wrong.
+        """
+        older = next((each for each in self._records.history(key) if not each.problem), None)
+        record = None if older is None else self._records.get(key, generation=older.generation)
+        self._records.remove(key)
+        if record is None:
             return
-        record = self._records.get(key)
-        self._take(record if record.removed else evolve(record, stage=Stage(), copy=None))
+        mended = record if record.removed else evolve(record, stage=Stage(), copy=None)
+        self._records.create(key, mended)
+        self._take(mended)

@@ -30,6 +30,7 @@ class PodTicking:
         actions: What was decided, in this order.
         reason: Why.
         saved: A copy of it was saved.
+        refused: It cannot be made independent of the API server.
         is_gone: All that was kept of it was taken away.
         problems: What could not be done.
         notes: What is worth knowing of its copy.
@@ -40,6 +41,7 @@ class PodTicking:
     actions: list[Action] = field(factory=list)
     reason: str = ""
     saved: bool = False
+    refused: bool = False
     is_gone: bool = False
     problems: list[str] = field(factory=list)
     notes: tuple[str, ...] = ()
@@ -75,12 +77,13 @@ class Ticking:
         pod.reason = step.reason
         return pod
 
-    def told(self, scope: Scope, own: PodName | None) -> Tick:
+    def told(self, scope: Scope, own: PodName | None, now: float) -> Tick:
         """Return what came of it all.
 
         Args:
             scope: The node, and the namespaces.
             own: The checkpointer's own parent.
+            now: The time at its end, in seconds since 1970.
         """
         answers = self.answers
         return Tick(
@@ -94,6 +97,7 @@ class Ticking:
                     pod.reason,
                     is_self=name == own,
                     saved=pod.saved,
+                    refused=pod.refused,
                     problems=tuple(dict.fromkeys(pod.problems)),
                     notes=pod.notes,
                 )
@@ -104,4 +108,5 @@ class Ticking:
             not_watched(scope, (*answers.listed.values(), answers.kubelet)),
             tuple(dict.fromkeys(self.problems)),
             wrote=self.wrote,
+            seconds=max(0.0, now - self.now),
         )

@@ -27,6 +27,7 @@ class PodTick:
         reason: Why.
         is_self: It is the checkpointer itself.
         saved: A copy of it was saved, or saved anew.
+        refused: It cannot be made independent of the API server; why, is in `problems`.
         problems: What could not be done, one line each, with the path in the pod where there is
             one. Nothing of a secret is in it.
         notes: What is worth knowing of its copy.
@@ -39,6 +40,7 @@ class PodTick:
     reason: str = ""
     is_self: bool = False
     saved: bool = False
+    refused: bool = False
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -60,6 +62,7 @@ class Tick:
         not_watched: Parents in namespaces that are not watched; nobody looks after them.
         problems: What else could not be done or read, one line each.
         wrote: Whether anything was written: a file, or a record.
+        seconds: How long it took.
     """
 
     at: float
@@ -68,6 +71,7 @@ class Tick:
     not_watched: tuple[PodName, ...] = ()
     problems: tuple[str, ...] = ()
     wrote: bool = False
+    seconds: float = 0.0
 
     @property
     def transitions(self) -> tuple[PodTick, ...]:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from checkpointkit.errors import OutcomeUnknownError, StoreError, StoreUnavailableError
+from checkpointkit.pods.assets import Roots
+from checkpointkit.pods.files.assetsets import AssetFiles
 from checkpointkit.pods.files.directory import Directory, FileCalls, attempt
-from tests.pods.files.support import GID, Calls
+from checkpointkit.pods.files.manifests import Manifests
+from tests.pods.files.support import GID, PLACE, WEB, Calls, asset_set, manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,3 +151,18 @@ def test_the_group_0_stands_for_ones_own_where_one_is_not_root(
     for uid, group in ((0, 0), (1000, 4711)):
         monkeypatch.setattr(os, "geteuid", lambda uid=uid: uid)
         assert FileCalls.own_group() == group
+
+
+def test_a_relative_directory_is_one_below_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    both = Manifests("inactive", "deep/active", durable=False)
+    both.write_inactive(WEB, manifest(WEB))
+    both.write_active(WEB, manifest(WEB), "web.json")
+    sets = AssetFiles(Roots("secrets", "configmaps"), durable=False)
+    sets.write(asset_set({"key": b"1"}))
+    monkeypatch.chdir("/")
+    assert list(both.scan().pods) == [WEB]
+    assert sets.is_present(PLACE)
+    assert sorted(os.listdir(tmp_path)) == ["deep", "inactive", "secrets"]

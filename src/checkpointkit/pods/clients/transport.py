@@ -1,4 +1,4 @@
-"""Connections by httpx2 whose requests have one deadline, and answers of a bounded size.
+"""Requests by httpx2, for its URLs and its ways to log in, over connections of our own (`wire`).
 
 A time-out of httpx2 is one for each read, so that a server that sends a byte a second holds its
 client for ever; here each step on the socket gets what is left of the time for the request. No
@@ -15,32 +15,24 @@ from typing import TYPE_CHECKING, Final
 
 from checkpointkit._extras import require
 from checkpointkit.pods.clients.http import Marks, Reply, SourceConfigError
+from checkpointkit.pods.clients.wire import TOO_LATE, Deadline, RefusedError, Wire, WireError
 
 require("kubernetes", "httpx2")
-require("kubernetes", "httpcore2")
 
-import httpcore2  # noqa: E402 - only now it is known to be there
-import httpx2  # noqa: E402
+import httpx2  # noqa: E402 - only now it is known to be there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
 __all__ = ["Auth", "Channel", "CredentialsError", "TokenFile", "explain", "read_token"]
 
 Auth = httpx2.Auth
 
-_KEPT_ALIVE: Final = 120.0
-"""Seconds; longer than the time between two ticks, so that no tick pays for a handshake."""
 _MAX_TOKEN: Final = 64 * 1024
-_TOO_LATE: Final = "no whole answer in time"
 
 
 class CredentialsError(Exception):
     """The credentials of a request could not be had."""
-
-
-class _RefusedError(Exception):
-    """An answer that is not read to its end, with the reason."""
 
 
 class Channel:
@@ -68,7 +60,7 @@ class Channel:
         marks: Marks,
     ) -> None:
         self.marks = marks
-        self._deadline = _Deadline(clock)
+        self._deadline = Deadline(clock)
         self._extensions = {"sni_hostname": server_name} if server_name else {}
         self._client = httpx2.Client(
             base_url=url,
@@ -87,10 +79,8 @@ class Channel:
     def get(self, path: str, params: Mapping[str, str], timeout: float) -> Reply:
         """Return what the server answers."""
         self._deadline.start(timeout)
-        with self._client.stream(
-            "GET", path, params=dict(params), extensions=self._extensions
-        ) as response:
-            return Reply(response.status_code, b"".join(response.iter_raw()))
+        response = self._client.get(path, params=dict(params), extensions=self._extensions)
+        return Reply(response.status_code, response.content)
 
     def close(self) -> None:
         """Close the connection."""
@@ -131,126 +121,34 @@ def read_token(file: str) -> str:
     return token.decode()
 
 
-class _Deadline:
-    """When the request of the moment has to be over."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._at = 0.0
-
-    def start(self, timeout: float) -> None:
-        self._at = self._clock() + timeout
-
-    def left(self) -> float:
-        left = self._at - self._clock()
-        if left <= 0:
-            raise _RefusedError(_TOO_LATE)
-        return left
-
-
-class _Backend(httpcore2.NetworkBackend):
-    """Sockets that know the deadline."""
-
-    def __init__(self, deadline: _Deadline) -> None:
-        self._inner = httpcore2.SyncBackend()
-        self._deadline = deadline
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ARG002 - the deadline stands for it
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
-    ) -> httpcore2.NetworkStream:
-        left = self._deadline.left()
-        stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
-        return _Stream(stream, self._deadline)
-
-
-class _Stream(httpcore2.NetworkStream):
-    """A socket that knows the deadline."""
-
-    def __init__(self, inner: httpcore2.NetworkStream, deadline: _Deadline) -> None:
-        self._inner = inner
-        self._deadline = deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._inner.read(max_bytes, self._deadline.left())
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        self._inner.write(buffer, self._deadline.left())
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> httpcore2.NetworkStream:
-        stream = self._inner.start_tls(ssl_context, server_hostname, self._deadline.left())
-        return _Stream(stream, self._deadline)
-
-    def get_extra_info(self, info: str) -> object:
-        return self._inner.get_extra_info(info)
-
-
 class _Transport(httpx2.BaseTransport):
-    """httpx2's way to httpcore2, with our sockets."""
+    """httpx2's way to a connection."""
 
-    def __init__(self, context: ssl.SSLContext | None, deadline: _Deadline, limit: int) -> None:
+    def __init__(self, context: ssl.SSLContext | None, deadline: Deadline, limit: int) -> None:
+        self._context = context
+        self._deadline = deadline
         self._limit = limit
-        self._pool = httpcore2.ConnectionPool(
-            ssl_context=context,
-            keepalive_expiry=_KEPT_ALIVE,
-            network_backend=_Backend(deadline),
-            socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)],
-        )
+        self._wire: Wire | None = None
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = httpcore2.URL(
-            scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
-            port=request.url.port,
-            target=request.url.raw_path,
-        )
-        asked = httpcore2.Request(
-            request.method, url, headers=request.headers.raw, extensions=request.extensions
-        )
-        answer = self._pool.handle_request(asked)
-        # A few compressed bytes can stand for gigabytes, and nobody has asked for that.
-        encodings = {
-            value.lower() for name, value in answer.headers if name.lower() == b"content-encoding"
-        }
-        if encodings - {b"identity"}:
-            answer.close()
-            raise _RefusedError("the body is compressed, which was not asked for")
+        url = request.url
+        if self._wire is None:
+            is_secure = url.scheme == "https"
+            self._wire = Wire(
+                url.host,
+                url.port or (443 if is_secure else 80),
+                self._context if is_secure else None,
+                server_name=request.extensions.get("sni_hostname") or url.host,
+                deadline=self._deadline,
+                limit=self._limit,
+            )
+        reply = self._wire.get(url.raw_path.decode("ascii"), request.headers)
         # Cookies, redirects, character sets: no header of the answer is of any interest.
-        return httpx2.Response(answer.status, stream=_Body(answer, self._limit))
+        return httpx2.Response(reply.status, content=reply.body)
 
     def close(self) -> None:
-        self._pool.close()
-
-
-class _Body(httpx2.SyncByteStream):
-    """A body that ends at the limit."""
-
-    def __init__(self, answer: httpcore2.Response, limit: int) -> None:
-        self._answer = answer
-        self._limit = limit
-
-    def __iter__(self) -> Iterator[bytes]:
-        size = 0
-        for chunk in self._answer.iter_stream():
-            size += len(chunk)
-            if size > self._limit:
-                raise _RefusedError(f"the body has more than {self._limit} bytes")
-            yield chunk
-
-    def close(self) -> None:
-        self._answer.close()
+        if self._wire is not None:
+            self._wire.close()
 
 
 def explain(error: Exception) -> str:
@@ -259,15 +157,11 @@ def explain(error: Exception) -> str:
     Messages of others are quoted where they can hold nothing of the answer: those of the TLS
     library and of the operating system.
     """
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, OSError):
-        cause = cause.__cause__ or cause.__context__  # httpcore2 raises again, "from None"
-    known = _explain_own(error) or _explain_system(cause)
-    if known:
-        return known
-    if isinstance(error, httpcore2.ProtocolError):
-        return "the answer is no HTTP, or was cut short"
-    return f"the request failed ({type(error).__name__})"
+    if isinstance(error, WireError):
+        cause = error.__cause__
+        known = _explain_system(cause) if isinstance(cause, OSError) else ""
+        return known or "the answer is no HTTP, or was cut short"
+    return _explain_own(error) or f"the request failed ({type(error).__name__})"
 
 
 def _explain_own(error: Exception) -> str:
@@ -275,20 +169,18 @@ def _explain_own(error: Exception) -> str:
         return f"the credentials cannot be had: {error}"
     if isinstance(error, SourceConfigError):
         return error.reason
-    if isinstance(error, OSError):  # what a socket says comes as the cause of httpcore2's errors
+    if isinstance(error, OSError):  # what a socket says comes as the cause of a WireError
         return f"the credentials cannot be had: {error.strerror or type(error).__name__}"
-    return str(error) if isinstance(error, _RefusedError) else ""
+    return str(error) if isinstance(error, RefusedError) else ""
 
 
-def _explain_system(error: OSError | None) -> str:
+def _explain_system(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason}"
     if isinstance(error, TimeoutError):
-        return _TOO_LATE
+        return TOO_LATE
     if isinstance(error, socket.gaierror):
         return f"the server's name cannot be resolved: {error.strerror}"
-    if error is not None and error.errno is not None:
-        return f"the connection failed: {os.strerror(error.errno)}"
-    return ""
+    return "" if error.errno is None else f"the connection failed: {os.strerror(error.errno)}"

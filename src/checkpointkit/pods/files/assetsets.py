@@ -9,7 +9,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from checkpointkit.pods.assets import MAX_DEPTH, AssetSet, Roots
-from checkpointkit.pods.files.directory import PRIVATE, Attempt, Directory, FileCalls, attempt
+from checkpointkit.pods.files.directory import (
+    PRIVATE,
+    Attempt,
+    Directory,
+    FileCalls,
+    attempt,
+    shown,
+)
 from checkpointkit.pods.files.oneset import (
     DATA,
     UnlikeError,
@@ -48,7 +55,10 @@ class AssetFiles:
     def __init__(
         self, roots: Roots, *, system: FileCalls | None = None, durable: bool = True
     ) -> None:
-        self._paths: dict[str, str] = {"configmaps": roots.configmaps, "secrets": roots.secrets}
+        self._paths: dict[str, str] = {
+            "configmaps": os.path.abspath(roots.configmaps),
+            "secrets": os.path.abspath(roots.secrets),
+        }
         self._system = FileCalls() if system is None else system
         self._durable = durable
         self._certain: set[str] = set()
@@ -202,7 +212,7 @@ class AssetFiles:
             namespaces: Only in these anything is removed; None for all of them.
 
         Returns:
-            What was removed: the root, and the pod.
+            The sets that were removed, each as root and pod.
 
         Raises:
             StoreError: The disk does not do it, of one at least; the others are removed.
@@ -246,7 +256,7 @@ class AssetFiles:
     def _leave(self, entry: str) -> None:
         if entry not in self._logged:
             self._logged.add(entry)
-            _log.warning("%s is left where it is: it is no directory of a pod", entry)
+            _log.warning("%s is left where it is: it is no directory of a pod", shown(entry))
 
     def discard_others(self, name: PodName, places: Collection[str]) -> bool:
         """Remove the sets of a pod, but those at some places, durably; tell if there were any.

@@ -24,7 +24,7 @@ from checkpointkit.stores.files.system import OPEN_DIRECTORY, OPEN_ROOT, SystemC
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PRIVATE", "Attempt", "Directory", "FileCalls", "attempt"]
+__all__ = ["PRIVATE", "Attempt", "Directory", "FileCalls", "attempt", "shown"]
 
 PRIVATE: Final = 0o700
 _log: Final = logging.getLogger("checkpointkit")
@@ -52,6 +52,16 @@ class FileCalls(SystemCalls):
     def own_group() -> int:
         """Return the group that 0 stands for: root's; of another user, who can try it, his."""
         return os.getegid() if os.geteuid() else 0
+
+
+def shown(name: str) -> str:
+    """Return the name of a file for a log: it may hold the end of a line, or no characters at all.
+
+    Example:
+        >>> shown("web.json"), shown(chr(10) + "web.json") == ascii(chr(10) + "web.json")
+        ('web.json', True)
+    """
+    return name if name.isprintable() else ascii(name)
 
 
 class Attempt:
@@ -276,7 +286,7 @@ class Directory:
         try:
             self.discard(name)
         except OSError as error:
-            _log.warning("%s: %s stays behind: %s", self.path, name, error)
+            _log.warning("%s: %s stays behind: %s", self.path, shown(name), error)
 
     def sync(self) -> None:
         """Make the names in it survive a power cut."""

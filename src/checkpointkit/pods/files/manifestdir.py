@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import stat
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from checkpointkit.errors import StoreError
-from checkpointkit.pods.files.directory import Attempt, Directory, FileCalls, attempt
+from checkpointkit.pods.files.directory import Attempt, Directory, FileCalls, attempt, shown
 from checkpointkit.pods.files.reading import (
     MAX_BYTES,
     Alien,
@@ -24,7 +25,6 @@ from checkpointkit.pods.files.reading import (
 from checkpointkit.stores.base import Damaged
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
 
     from checkpointkit.pods.model import PodName
@@ -75,7 +75,7 @@ class ManifestDirectory:
     """
 
     def __init__(self, path: str, system: FileCalls, *, durable: bool, is_ours: bool) -> None:
-        self._path = path
+        self._path = os.path.abspath(path)
         self._system = system
         self._durable = durable
         self._is_ours = is_ours
@@ -101,7 +101,7 @@ class ManifestDirectory:
             if isinstance(content, ManifestFile):
                 files.append(content)
             elif problem := self._problem(file, content):
-                problems.append(f"{self._path}/{file}: {problem}")
+                problems.append(f"{self._path}/{shown(file)}: {problem}")
                 is_complete = is_complete and isinstance(content, Alien)
         files.sort(key=lambda each: (-each.modified_at, -each.retry, each.is_original, each.file))
         return Looked(tuple(files), tuple(problems), is_complete)
