@@ -11,9 +11,10 @@ import socket
 import socketserver
 import threading
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve, field, frozen
 
@@ -203,9 +204,8 @@ class _Server(ThreadingHTTPServer):
     """Serves the metrics; what goes wrong with one request is no matter of the daemon's."""
 
     def __init__(self, metrics: Metrics, address: tuple[str, int]) -> None:
-        self.metrics = metrics
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, _Handler)
+        super().__init__(address, partial(_Handler, metrics))
 
     def server_bind(self) -> None:
         """Bind without asking the name service for the host's name, which can take its time."""
@@ -218,7 +218,10 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = _PATIENCE
-    server: _Server
+
+    def __init__(self, metrics: Metrics, *asked: Any) -> None:
+        self._metrics = metrics
+        super().__init__(*asked)  # which answers the request
 
     def do_GET(self) -> None:
         """Answer `/metrics`, and nothing else."""
@@ -227,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         from prometheus_client import CONTENT_TYPE_LATEST  # noqa: PLC0415 - of an extra
 
-        text = self.server.metrics.text()
+        text = self._metrics.text()
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", CONTENT_TYPE_LATEST)
         self.send_header("Content-Length", str(len(text)))

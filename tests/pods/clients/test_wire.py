@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from checkpointkit.pods.clients.wire import Deadline, RefusedError, Wire, WireError
-from tests.pods.clients.servers import Server, reply
+from tests.pods.clients.servers import Request, Server, reply
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LIMIT = 10_000
@@ -78,4 +78,34 @@ def test_an_answer_of_exactly_the_limit_is_read() -> None:
         asking = wire(port_of(server))
         for path in bodies:
             assert asking.get(path, {}).body == b"x" * LIMIT
+        asking.close()
+
+
+def test_requests_follow_one_another_on_one_connection() -> None:
+    with Server(lambda request: reply(request.path.encode())) as server:
+        asking = wire(port_of(server))
+        assert [asking.get(f"/{each}", {}).body for each in "abc"] == [b"/a", b"/b", b"/c"]
+        assert server.connections == 1
+        asking.close()
+
+
+def test_what_is_left_of_an_answer_is_not_taken_for_the_next() -> None:
+    forged = reply(b"forged")
+    more = b"x" * 100_000 + forged  # more than is read ahead
+
+    def answer(request: Request) -> bytes:
+        return reply(b"first") + more if request.path == "/first" else reply(b"second")
+
+    with Server(answer) as server:
+        asking = wire(port_of(server))
+        assert asking.get("/first", {}).body == b"first"
+        assert asking.get("/second", {}).body == b"second"
+        asking.close()
+
+
+def test_a_body_comes_in_as_many_chunks_as_the_server_likes() -> None:
+    chunks = b"".join(b"%x\r\n%s\r\n" % (size, b"x" * size) for size in range(1, 100))
+    with Server(lambda _: CHUNKED + chunks + b"0\r\n\r\n") as server:
+        asking = wire(port_of(server))
+        assert asking.get("/", {}).body == b"x" * sum(range(1, 100))
         asking.close()

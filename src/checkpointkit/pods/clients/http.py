@@ -137,10 +137,10 @@ is none like https://HOST:PORT
     try:
         parts = urlsplit(url)
         is_plain = not (parts.username or parts.password or parts.query or parts.fragment)
-        host = parts.hostname if parts.port != 0 else None
+        host = parts.hostname if is_plain and parts.port != 0 else None
     except ValueError:
-        is_plain, host = False, None
-    if not is_plain or not host or parts.scheme not in {"http", "https"}:
+        parts, host = urlsplit(""), None
+    if not host or parts.scheme not in {"http", "https"}:
         # It is not quoted: it may have a password in it.
         raise SourceConfigError(source, "its URL is none like https://HOST:PORT")
     return parts.scheme, host
@@ -177,7 +177,7 @@ def decode(body: bytes) -> Any:
         ...
         ValueError: the body is nested too deeply
     """
-    problem = ""
+    problem, decoded = "", None
     try:
         text = body.decode()
         decoded = json.loads(text, parse_constant=_refuse)

@@ -7,6 +7,7 @@ list of 250 pods as some 500 chunks in 400 TLS records, and each of them is a st
 from __future__ import annotations
 
 import io
+import select
 import socket
 import ssl
 from http.client import HTTPConnection, HTTPException, HTTPResponse
@@ -91,6 +92,8 @@ class Wire:
             RefusedError: There is no time left, or more to read than is read.
             WireError: The connection failed, or the answer is no HTTP.
         """
+        if self._connection.has_more():
+            self.close()  # its end, or what must not be taken for the next answer
         is_kept = self._connection.sock is not None
         try:
             return self._ask(target, headers)
@@ -143,7 +146,7 @@ class Wire:
 class _Connection(HTTPConnection):
     """A connection whose socket knows the deadline."""
 
-    sock: Any
+    sock: _Socket | None
 
     def __init__(
         self,
@@ -159,6 +162,10 @@ class _Connection(HTTPConnection):
         self._context = context
         self._server_name = server_name
         self._deadline = deadline
+
+    def has_more(self) -> bool:
+        """Tell whether something has come that nobody has asked for."""
+        return self.sock is not None and self.sock.has_more()
 
     def connect(self) -> None:
         opened = socket.create_connection((self.host, self.port), self._deadline.left())
@@ -181,6 +188,12 @@ class _Socket:
         self._opened = opened
         self._deadline = deadline
         self._most = most
+
+    def has_more(self) -> bool:
+        """Tell whether there is something to read, or it has ended."""
+        polled = select.poll()
+        polled.register(self._opened, select.POLLIN)
+        return bool(polled.poll(0))
 
     def sendall(self, data: bytes) -> None:
         self._opened.settimeout(self._deadline.left())

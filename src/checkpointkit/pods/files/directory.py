@@ -33,9 +33,13 @@ _log: Final = logging.getLogger("checkpointkit")
 class FileCalls(SystemCalls):
     """The system calls; those of the file store, and what links and groups need."""
 
-    readlink: staticmethod[..., str] = staticmethod(os.readlink)
     symlink: staticmethod[..., None] = staticmethod(os.symlink)
     time: staticmethod[..., float] = staticmethod(time.time)
+
+    @staticmethod
+    def readlink(path: str, *, dir_fd: int | None = None) -> str:
+        """Return where a link leads."""
+        return os.readlink(path, dir_fd=dir_fd)
 
     # Called late, since Windows lacks them.
     @staticmethod
