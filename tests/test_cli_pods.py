@@ -20,7 +20,7 @@ from checkpointkit.cli.arguments import make_parser
 from checkpointkit.cli.pods_arguments import flags_of
 from checkpointkit.cli.pods_run import logging_to_stderr
 from checkpointkit.pods.acceptance import refusals
-from checkpointkit.pods.flags import Flags
+from checkpointkit.pods.daemon.flags import Flags
 from checkpointkit.pods.model import CHECKPOINT, CHECKPOINT_OF
 from tests.test_cli_support import run
 
@@ -74,7 +74,7 @@ def test_other_commands_import_nothing_of_the_pods_but_their_flags() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
-    assert done.stdout == "['checkpointkit.pods.flags']\n"
+    assert done.stdout == "['checkpointkit.pods.daemon.flags']\n"
 
 
 # ------------------------------------------------------------------------------------ sanitize

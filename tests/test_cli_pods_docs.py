@@ -15,12 +15,12 @@ from attrs import fields
 
 from checkpointkit.pods.assets import Roots
 from checkpointkit.pods.checkpointer import Options, PodCheckpointer
+from checkpointkit.pods.daemon.flags import Flags
+from checkpointkit.pods.daemon.journal import Journal
+from checkpointkit.pods.daemon.metrics import Metrics
 from checkpointkit.pods.files.assetsets import AssetFiles
 from checkpointkit.pods.files.manifests import Manifests
-from checkpointkit.pods.flags import Flags
-from checkpointkit.pods.journal import Journal
 from checkpointkit.pods.machine import State
-from checkpointkit.pods.metrics import Metrics
 from checkpointkit.pods.model import PodName, Scope
 from checkpointkit.pods.references import ObjectName
 from checkpointkit.pods.state import PodState

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.e2e.certificates import Authority, Pair
 from tests.e2e.kube import Kube
-from tests.e2e.processes import Process, free_ports
+from tests.e2e.processes import Process, eventually, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,19 +57,17 @@ class ControlPlane:
         self._to_kubelets = self.authority.client("to-kubelets", "apiserver", "system:masters")
         self._policy, self._audit = directory / "audit.json", directory / "audit.log"
         self._policy.write_text(json.dumps(_AUDIT))
-        self._running: list[Process] = []
+        self._store: Process | None = None
+        self._controllers: list[Process] = []
         self._server: Process | None = None
 
     def start(self) -> None:
         """Start all of it."""
         self._start_etcd()
         self.start_server()
-        for name, port in zip(("controller-manager", "scheduler"), self._others, strict=True):
-            self._start_controller(name, port)
-        server = self._server
-        if server is not None:  # it makes the account of the namespace, and pods need it
-            account = "/api/v1/namespaces/kube-system/serviceaccounts/default"
-            server.until(lambda: self.kube.get(account))
+        self.start_controllers()
+        account = "/api/v1/namespaces/kube-system/serviceaccounts/default"
+        eventually("the controllers work", lambda: self.kube.get(account))  # pods need it
 
     def stop_server(self) -> None:
         """End the API server, as its crash does; the others stay, and wait."""
@@ -82,12 +80,24 @@ class ControlPlane:
         self._server = Process("kube-apiserver", self.server_command(), self._log("apiserver"))
         self._server.until(self.kube.is_ready, 120)
 
+    def start_controllers(self) -> None:
+        """Start what makes pods, and what gives them their node."""
+        for name, port in zip(("controller-manager", "scheduler"), self._others, strict=True):
+            self._controllers.append(self._start_controller(name, port))
+
+    def stop_controllers(self) -> None:
+        """End them; what they remember of objects goes, too."""
+        for process in self._controllers:
+            process.kill()
+        self._controllers.clear()
+
     def stop(self) -> None:
         """End all of it."""
+        self.stop_controllers()
         self.stop_server()
-        for process in reversed(self._running):
-            process.kill()
-        self._running.clear()
+        if self._store is not None:
+            self._store.kill()
+        self._store = None
 
     def audited(self) -> list[dict[str, Any]]:
         """Return what the API server has noted: who has asked for what."""
@@ -127,7 +137,7 @@ class ControlPlane:
             f"--initial-cluster=e2e={peers}",
         )
         command = [str(self._binaries / "etcd"), *flags]
-        self._running.append(Process("etcd", command, self._log("etcd")))
+        self._store = Process("etcd", command, self._log("etcd"))
 
     def server_command(self) -> list[str]:
         """Return the words that start the API server."""
@@ -158,7 +168,7 @@ class ControlPlane:
             f"--audit-log-path={self._audit}",
         ]
 
-    def _start_controller(self, name: str, port: int) -> None:
+    def _start_controller(self, name: str, port: int) -> Process:
         pair = self.authority.client(name, f"system:kube-{name}")
         kubeconfig = self.kubeconfig(name, pair)
         flags = [
@@ -176,4 +186,4 @@ class ControlPlane:
                 f"--root-ca-file={self.authority.certificate}",
             ]
         command = [str(self._binaries / f"kube-{name}"), *flags]
-        self._running.append(Process(f"kube-{name}", command, self._log(name)))
+        return Process(f"kube-{name}", command, self._log(name))

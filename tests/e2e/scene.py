@@ -60,16 +60,16 @@ class Scene:
         self.cluster.node.power_off()
         logs = self.cluster.node.at("/var/lib/kubelet/logs")
         shutil.copytree(logs, self.cluster.logs / f"pods-{self.name}")
-        self.cluster.control.stop_server()
-        self.cluster.control.start_server()
-        kube = self.cluster.kube
-        sets = path_of("DaemonSet", NAMESPACE, version="apps/v1")
-        for each in kube.items(sets):
+        control, kube = self.cluster.control, self.cluster.kube
+        control.stop_controllers()  # else they make again what they have not yet seen go
+        control.stop_server()
+        control.start_server()
+        for each in kube.items(path_of("DaemonSet", NAMESPACE, version="apps/v1")):
             self.delete(each["metadata"]["name"])
-        eventually("the DaemonSets are gone", lambda: not kube.items(sets), 120)
         for each in kube.items(path_of("Pod", NAMESPACE)):
             path = path_of("Pod", NAMESPACE, each["metadata"]["name"])
             kube.delete(path, gracePeriodSeconds=0)  # nobody runs it: the node is off
+        control.start_controllers()
         for path in (INACTIVE, ACTIVE, *_ASSETS, _RECORDS):
             _empty(self.cluster.node.at(path))
         self.cluster.node.power_on()

@@ -15,10 +15,10 @@ from typing import IO, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from checkpointkit.pods.answers import Failed
-from checkpointkit.pods.flags import Flags
+from checkpointkit.pods.daemon.flags import Flags
+from checkpointkit.pods.daemon.settings import Settings, read_settings
 from checkpointkit.pods.model import CHECKPOINT, CONFIG_SOURCE, PodName
 from checkpointkit.pods.references import ObjectName
-from checkpointkit.pods.settings import Settings, read_settings
 from tests.pods.clients import cri_server
 from tests.pods.clients.cri_server import CriServer
 from tests.pods.clients.servers import SECRET, Request, Server, reply

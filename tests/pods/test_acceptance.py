@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointkit.pods.acceptance import reference_refusals, refusals
-from checkpointkit.pods.metadata import static_name
+from checkpointkit.pods.rules.metadata import static_name
 from tests.pods.recorded import NODE, a_pod, recorded
 
 ACCEPT = recorded("kubelet134_accept")["vectors"]

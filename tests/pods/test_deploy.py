@@ -18,10 +18,10 @@ from checkpointkit.pods.answers import Failed
 from checkpointkit.pods.assets import Asset
 from checkpointkit.pods.clients.apiserver import ApiServerClient
 from checkpointkit.pods.clients.kubelet import KubeletClient
+from checkpointkit.pods.daemon.settings import Settings, read_settings
 from checkpointkit.pods.model import CHECKPOINT, PodName, read_pod
 from checkpointkit.pods.references import ObjectName, needed
 from checkpointkit.pods.sanitize import Sanitized, sanitize
-from checkpointkit.pods.settings import Settings, read_settings
 from tests.pods.clients.servers import Request, Server, pki, reply, tls
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "pods"

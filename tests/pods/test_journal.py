@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from checkpointkit.pods.answers import Failed
 from checkpointkit.pods.clients.patience import Patience
-from checkpointkit.pods.journal import Journal, Line
+from checkpointkit.pods.daemon.journal import Journal, Line
 from checkpointkit.pods.machine import Action, State
 from checkpointkit.pods.model import PodName
 from checkpointkit.pods.ticks import PodTick, Tick

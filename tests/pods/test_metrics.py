@@ -15,8 +15,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from checkpointkit.errors import MissingExtraError
+from checkpointkit.pods.daemon.metrics import Metrics, serve_metrics
 from checkpointkit.pods.machine import State
-from checkpointkit.pods.metrics import Metrics, serve_metrics
 from checkpointkit.pods.model import PodName
 from checkpointkit.pods.ticks import PodTick, Tick
 
@@ -127,7 +127,9 @@ def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.Monkey
 
 
 def test_no_extra_is_imported_before_it_is_needed() -> None:
-    program = "import sys, checkpointkit.pods.metrics; print('prometheus_client' in sys.modules)"
+    program = (
+        "import sys, checkpointkit.pods.daemon.metrics; print('prometheus_client' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout == b"False\n"
 

@@ -19,11 +19,11 @@ import pytest
 from checkpointkit.errors import CheckpointError, VersionTooNewError
 from checkpointkit.manager import CheckpointManager
 from checkpointkit.pods.clients.http import SourceConfigError
+from checkpointkit.pods.daemon.serving import StartError, alone_on_the_node, serve
+from checkpointkit.pods.daemon.stopping import Stop, Stopped
 from checkpointkit.pods.model import CHECKPOINT_OF, PodName
 from checkpointkit.pods.record import Record
-from checkpointkit.pods.serving import StartError, alone_on_the_node, serve
 from checkpointkit.pods.state import RECORDS, PodState
-from checkpointkit.pods.stopping import Stop, Stopped
 from checkpointkit.schema import Schema
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.stores.files.system import SystemCalls
@@ -202,7 +202,7 @@ def test_a_file_system_without_locks_is_named(
 def test_whoever_waits_for_the_lock_says_so_once_and_takes_over(
     tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpointkit.pods.serving._POLL", 0.01)
+    monkeypatch.setattr("checkpointkit.pods.daemon.serving._POLL", 0.01)
     path = str(tmp_path / "lock")
     other = os.open(path, os.O_RDWR | os.O_CREAT)
     assert SystemCalls.try_lock(other)

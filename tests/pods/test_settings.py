@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointkit.pods.assets import Roots
-from checkpointkit.pods.durations import duration_text, parse_duration
-from checkpointkit.pods.flags import Flags
-from checkpointkit.pods.model import PodName, Scope
-from checkpointkit.pods.settings import (
+from checkpointkit.pods.daemon.durations import duration_text, parse_duration
+from checkpointkit.pods.daemon.flags import Flags
+from checkpointkit.pods.daemon.settings import (
     Directories,
     KubeletAccess,
     read_directories,
     read_settings,
 )
+from checkpointkit.pods.model import PodName, Scope
 
 POD = {
     "NODE_NAME": "node1",

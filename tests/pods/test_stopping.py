@@ -11,7 +11,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from checkpointkit.pods.stopping import Stop, Stopped, between, handling_signals, while_waiting
+from checkpointkit.pods.daemon.stopping import (
+    Stop,
+    Stopped,
+    between,
+    handling_signals,
+    while_waiting,
+)
 
 LONG = 120.0
 

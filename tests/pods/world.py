@@ -34,9 +34,9 @@ from checkpointkit.pods.files.assetsets import AssetFiles
 from checkpointkit.pods.files.directory import FileCalls
 from checkpointkit.pods.files.manifests import Manifests
 from checkpointkit.pods.files.reading import MAX_BYTES
-from checkpointkit.pods.metadata import static_name
 from checkpointkit.pods.model import CHECKPOINT_OF, CONFIG_SOURCE, PodName, Scope
 from checkpointkit.pods.references import ObjectName
+from checkpointkit.pods.rules.metadata import static_name
 from checkpointkit.pods.runtime import Container, ContainerState, Runtime, Sandbox
 from checkpointkit.pods.sources import ApiServer, ContainerRuntime, Kubelet
 from checkpointkit.pods.state import PodState

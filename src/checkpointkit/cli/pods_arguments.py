@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from checkpointkit.pods.flags import Flags
+from checkpointkit.pods.daemon.flags import Flags
 
 if TYPE_CHECKING:
     import argparse

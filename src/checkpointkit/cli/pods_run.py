@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from checkpointkit.cli.outcome import FINE, USAGE, Outcome, Refused
 from checkpointkit.cli.pods_arguments import flags_of
 from checkpointkit.cli.text import printable
-from checkpointkit.pods.serving import serve
-from checkpointkit.pods.settings import read_settings
-from checkpointkit.pods.stopping import Stop, handling_signals
+from checkpointkit.pods.daemon.serving import serve
+from checkpointkit.pods.daemon.settings import read_settings
+from checkpointkit.pods.daemon.stopping import Stop, handling_signals
 
 if TYPE_CHECKING:
     import argparse

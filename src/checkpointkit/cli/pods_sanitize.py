@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from checkpointkit.pods.assets import AssetSet
-    from checkpointkit.pods.decoding import Refusal
     from checkpointkit.pods.references import Kind, ObjectName
+    from checkpointkit.pods.rules.decoding import Refusal
 
 _KINDS: Final = ("ConfigMap", "Secret")
 

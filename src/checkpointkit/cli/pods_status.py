@@ -11,11 +11,11 @@ from checkpointkit.cli.outcome import BAD, FINE, USAGE, Outcome, Refused
 from checkpointkit.cli.pods_arguments import flags_of
 from checkpointkit.cli.text import age_text, plural, printable, table
 from checkpointkit.pods.acceptance import refusals
+from checkpointkit.pods.daemon.settings import read_directories
 from checkpointkit.pods.files.assetsets import AssetFiles
 from checkpointkit.pods.files.manifests import Manifests, PodFiles
 from checkpointkit.pods.machine import Action
 from checkpointkit.pods.mounts import mounted
-from checkpointkit.pods.settings import read_directories
 from checkpointkit.pods.state import PodState
 
 if TYPE_CHECKING:

@@ -82,6 +82,19 @@ class LockFile:
         return None if locked is None else locked.versions.get(version)
 
 
+@frozen
+class Released:
+    """What a release had locked (`released.read_released`).
+
+    Attributes:
+        lock: What it had locked.
+        note: What people have to know about it; "" for nothing.
+    """
+
+    lock: LockFile
+    note: str = ""
+
+
 def parse_lock(text: str, path: str) -> LockFile:
     """Return what a lock file says.
 

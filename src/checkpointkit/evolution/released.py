@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
 from checkpointkit.errors import LockFileError
 from checkpointkit.evolution.git import complaint, run_git
-from checkpointkit.evolution.lockfile import LockFile, parse_lock
+from checkpointkit.evolution.lockfile import LockFile, Released, parse_lock
 from checkpointkit.evolution.project import decode, parse_project, read_lock
 
 if TYPE_CHECKING:
@@ -32,19 +30,6 @@ _NO_ARCHIVE: Final = (
     EOFError,
     RuntimeError,  # encrypted, or packed in a way that this Python does not know
 )
-
-
-@frozen
-class Released:
-    """What was released.
-
-    Attributes:
-        lock: What it had locked.
-        note: What people have to know about it; "" for nothing.
-    """
-
-    lock: LockFile
-    note: str = ""
 
 
 def read_released(project: Project, against: str) -> Released:

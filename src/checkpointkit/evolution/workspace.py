@@ -15,7 +15,7 @@ from checkpointkit.evolution.diff import differences
 from checkpointkit.evolution.findings import Broken, Finding, Listed
 from checkpointkit.evolution.goldens import Goldens, make_goldens
 from checkpointkit.evolution.loading import importable, load_listed, load_object, said
-from checkpointkit.evolution.lockfile import LockFile
+from checkpointkit.evolution.lockfile import LockFile, Released
 from checkpointkit.evolution.project import GoldensFiles, Project, find_project, read_lock, strays
 from checkpointkit.evolution.stubs import downgrade_stub
 from checkpointkit.schema import MissingMigrationError, Schema
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from checkpointkit.evolution.released import Released
     from checkpointkit.fingerprint import Shape
 
 

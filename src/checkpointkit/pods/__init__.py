@@ -18,7 +18,7 @@ Most modules decide, and touch nothing: whatever was observed, and the time, com
 - `sanitize`: a parent and what it refers to become a static manifest and the files beside it.
 - `assets`: secrets and config maps as values, and the files to write; `mounts`: who mounts which.
 - `acceptance`: whether a kubelet takes a manifest for a static pod.
-- `decoding`: a pod's types, as Kubernetes decodes them; what is not known survives.
+- `rules`: how Kubernetes decodes a pod, and what is valid; what is not known survives.
 
 Others ask and write. Each can be used alone:
 
@@ -28,7 +28,7 @@ Others ask and write. Each can be used alone:
 - `saving`, `levelling`, `upkeep`: parents are saved, the disk is brought to what was decided, what
   is lost is put back. `copies` and `activation` know what is on the disk.
 - `checkpointer`: `PodCheckpointer` puts all of them together: `reconcile` is one tick.
-- `serving`: the daemon around it; `settings`, `journal`, `metrics` and `stopping` are its parts.
+- `daemon`: the program around it, with its settings, its log and its metrics.
 
 The contract is that of
 bootkube's pod checkpointer, where it is not known to be wrong:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointkit.pods.decoding import Refusal, decoded
-from checkpointkit.pods.metadata import metadata_refusals
-from checkpointkit.pods.validation import spec_refusals
+from checkpointkit.pods.rules.decoding import Refusal, decoded
+from checkpointkit.pods.rules.metadata import metadata_refusals
+from checkpointkit.pods.rules.validation import spec_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

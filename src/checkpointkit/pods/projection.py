@@ -10,9 +10,9 @@ import posixpath
 from typing import TYPE_CHECKING, Any
 
 from checkpointkit.pods.assets import MAX_DEPTH, AssetFile
-from checkpointkit.pods.decoding import Refusal
-from checkpointkit.pods.fieldrules import is_volume_path
 from checkpointkit.pods.references import volume_references
+from checkpointkit.pods.rules.decoding import Refusal
+from checkpointkit.pods.rules.fieldrules import is_volume_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import frozen
 
-from checkpointkit.pods.decoding import decoded
+from checkpointkit.pods.rules.decoding import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,16 +15,16 @@ from attrs import define, field, frozen
 
 from checkpointkit.pods.acceptance import Refusal, refusals, volume_refusals
 from checkpointkit.pods.assets import Asset, AssetSet, Roots
-from checkpointkit.pods.decoding import decoded
 from checkpointkit.pods.environment import literal_environment
-from checkpointkit.pods.fields import fields_of
-from checkpointkit.pods.grammar import is_label, is_subdomain
 from checkpointkit.pods.hostports import without_ports
-from checkpointkit.pods.metadata import metadata_refusals, static_name
 from checkpointkit.pods.model import CHECKPOINT_OF
 from checkpointkit.pods.projection import directory_mode, is_converted, volume_files
 from checkpointkit.pods.references import account_volumes
-from checkpointkit.pods.validation import spec_refusals
+from checkpointkit.pods.rules.decoding import decoded
+from checkpointkit.pods.rules.fields import fields_of
+from checkpointkit.pods.rules.grammar import is_label, is_subdomain
+from checkpointkit.pods.rules.metadata import metadata_refusals, static_name
+from checkpointkit.pods.rules.validation import spec_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

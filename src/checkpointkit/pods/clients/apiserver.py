@@ -18,7 +18,7 @@ from checkpointkit.pods.answers import (
 )
 from checkpointkit.pods.clients.http import MAX_BODY, Http, decode
 from checkpointkit.pods.clients.podlists import PodLists
-from checkpointkit.pods.grammar import is_subdomain
+from checkpointkit.pods.rules.grammar import is_subdomain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,8 +25,8 @@ from checkpointkit.pods.files.oneset import (
     remove_set,
     write_set,
 )
-from checkpointkit.pods.grammar import is_label, is_subdomain
 from checkpointkit.pods.model import PodName
+from checkpointkit.pods.rules.grammar import is_label, is_subdomain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

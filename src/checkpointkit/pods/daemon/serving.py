@@ -17,20 +17,20 @@ from checkpointkit.pods.checkpointer import Options, PodCheckpointer
 from checkpointkit.pods.clients.apiserver import ApiServerClient
 from checkpointkit.pods.clients.cri import CriClient
 from checkpointkit.pods.clients.kubelet import KubeletClient
-from checkpointkit.pods.durations import duration_text
+from checkpointkit.pods.daemon.durations import duration_text
+from checkpointkit.pods.daemon.journal import Journal
+from checkpointkit.pods.daemon.metrics import Metrics, serve_metrics
+from checkpointkit.pods.daemon.stopping import Stop, Stopped, between, while_waiting
 from checkpointkit.pods.files.assetsets import AssetFiles
 from checkpointkit.pods.files.manifests import Manifests
-from checkpointkit.pods.journal import Journal
-from checkpointkit.pods.metrics import Metrics, serve_metrics
 from checkpointkit.pods.references import TOKEN_PATH
 from checkpointkit.pods.state import PodState
-from checkpointkit.pods.stopping import Stop, Stopped, between, while_waiting
 from checkpointkit.stores.files.system import SystemCalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from checkpointkit.pods.settings import Settings
+    from checkpointkit.pods.daemon.settings import Settings
     from checkpointkit.pods.ticks import Tick
 
 __all__ = ["StartError", "alone_on_the_node", "serve"]

@@ -12,15 +12,15 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from checkpointkit.pods.assets import Roots
-from checkpointkit.pods.durations import parse_duration
-from checkpointkit.pods.grammar import is_label, is_subdomain
+from checkpointkit.pods.daemon.durations import parse_duration
 from checkpointkit.pods.model import PodName, Scope, own_name
 from checkpointkit.pods.references import TOKEN_PATH
+from checkpointkit.pods.rules.grammar import is_label, is_subdomain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from checkpointkit.pods.flags import Flags
+    from checkpointkit.pods.daemon.flags import Flags
 
 __all__ = ["Directories", "KubeletAccess", "Settings", "read_directories", "read_settings"]
 
@@ -117,7 +117,7 @@ def read_settings(flags: Flags, environment: Mapping[str, str]) -> Settings:
         ValueError: Something is missing, or makes no sense; the message says what to do.
 
     Example:
-        >>> from checkpointkit.pods.flags import Flags
+        >>> from checkpointkit.pods.daemon.flags import Flags
         >>> environment = {"NODE_NAME": "node1", "POD_NAMESPACE": "kube-system"}
         >>> flags = Flags(kubeconfig="/etc/kubernetes/kubelet.conf")
         >>> settings = read_settings(flags, environment)
@@ -163,7 +163,7 @@ def read_directories(flags: Flags) -> Directories:
         ValueError: One of them is none, or is inside another.
 
     Example:
-        >>> from checkpointkit.pods.flags import Flags
+        >>> from checkpointkit.pods.daemon.flags import Flags
         >>> read_directories(Flags()).inactive
         '/etc/kubernetes/inactive-manifests'
         >>> read_directories(Flags(inactive_manifests="/etc/kubernetes/manifests"))

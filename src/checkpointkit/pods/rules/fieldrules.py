@@ -1,6 +1,6 @@
 """What a kubelet demands of single fields of a pod's spec: a table, and a walk that applies it.
 
-Rules that join several fields are in `checkpointkit.pods.validation`. Both follow
+Rules that join several fields are in `checkpointkit.pods.rules.validation`. Both follow
 `pkg/apis/core/validation/validation.go` of Kubernetes 1.34.2.
 """
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from checkpointkit.pods.decoding import Refusal
-from checkpointkit.pods.fields import fields_of
-from checkpointkit.pods.grammar import (
+from checkpointkit.pods.rules.decoding import Refusal
+from checkpointkit.pods.rules.fields import fields_of
+from checkpointkit.pods.rules.grammar import (
     is_data_key,
     is_env_name,
     is_header_name,

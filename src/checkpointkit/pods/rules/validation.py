@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointkit.pods.decoding import Refusal
-from checkpointkit.pods.downward import file_refusals, variable_refusals
-from checkpointkit.pods.fieldrules import field_refusals
-from checkpointkit.pods.fields import fields_of
-from checkpointkit.pods.grammar import is_label_value, is_qualified_name
-from checkpointkit.pods.quantity import parse_quantity
-from checkpointkit.pods.resources import resource_refusals
+from checkpointkit.pods.rules.decoding import Refusal
+from checkpointkit.pods.rules.downward import file_refusals, variable_refusals
+from checkpointkit.pods.rules.fieldrules import field_refusals
+from checkpointkit.pods.rules.fields import fields_of
+from checkpointkit.pods.rules.grammar import is_label_value, is_qualified_name
+from checkpointkit.pods.rules.quantity import parse_quantity
+from checkpointkit.pods.rules.resources import resource_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
