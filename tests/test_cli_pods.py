@@ -74,7 +74,7 @@ def test_other_commands_import_nothing_of_the_pods_but_their_flags() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True, text=True
     )
-    assert done.stdout == "['checkpointkit.pods.daemon.flags']\n"
+    assert done.stdout == "['checkpointkit.pods.daemon', 'checkpointkit.pods.daemon.flags']\n"
 
 
 # ------------------------------------------------------------------------------------ sanitize

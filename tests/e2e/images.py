@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tarfile
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["busybox_image"]
 
 _OCI: Final = "application/vnd.oci.image"
+_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 _DIRECTORIES: Final = ("bin", "dev", "etc", "proc", "run", "sys", "var")
 
 
@@ -35,7 +37,7 @@ def busybox_image(
     squeezed = gzip.compress(layer, compresslevel=1, mtime=0)
     config = _json(
         {
-            "architecture": "amd64",
+            "architecture": _MACHINES.get(machine := os.uname().machine, machine),
             "os": "linux",
             "config": {"Cmd": ["/bin/sleep", "1000000"], "Env": ["PATH=/bin"]},
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},

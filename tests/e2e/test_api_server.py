@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.root]
 
 _NAME: Final = "kube-apiserver"
 _SOON: Final = 40.0
-"""Seconds within which the API server serves after the start of the node; measured 8 to 12."""
+"""Seconds within which the API server serves after the start of the node; measured 7 to 12."""
 _SILENCE: Final = 30.0
 """Seconds for which it may not serve once it does; measured 0.2 to 6."""
 _WHILE: Final = 15.0

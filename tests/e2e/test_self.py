@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.root]
 
 _SOON = 30.0
-"""Seconds within which a copy lives after the start of the node; measured 5 to 8."""
+"""Seconds within which a copy lives after the start of the node; measured 3 to 7."""
 _WHILE = 4.0
 """Seconds within which something wrong would have happened."""
 

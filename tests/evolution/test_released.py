@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from checkpointkit.errors import LockFileError
-from checkpointkit.evolution.lockfile import LockedKind, LockedVersion, LockFile, render_lock
+from checkpointkit.evolution.lockfile import (
+    LockedKind,
+    LockedVersion,
+    LockFile,
+    Released,
+    render_lock,
+)
 from checkpointkit.evolution.project import Project, find_project
-from checkpointkit.evolution.released import Released, read_released
+from checkpointkit.evolution.released import read_released
 from checkpointkit.fingerprint import Shape, fingerprint
 from tests.evolution.projects import LOCK, PYPROJECT, UsersProject, make_project
 

@@ -890,3 +890,27 @@ def test_an_active_manifest_that_was_damaged_goes_when_the_parent_is_back(node: 
     node.tick()
     assert list(node.disk.active.iterdir()) == []
     assert node.tick().problems == ()
+
+
+def nested(depth: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [(float("inf"), "not JSON"), (nested(5000), "nested too deeply")]
+)
+def test_what_cannot_be_written_as_json_is_a_problem_of_its_own(
+    node: Node, value: Any, reason: str
+) -> None:
+    node.add(a_pod(WEB, unknown=value), a_pod(OTHER))
+    tick = node.tick()
+    assert of(tick, OTHER).saved
+    (problem,) = of(tick).problems
+    assert problem.startswith("its copy cannot be made: ")
+    assert reason in problem
+    node.sources.api.existing[WEB] = a_pod(WEB)
+    assert of(node.tick()).state is State.INACTIVE
+    assert node.inactive() == [manifest_file(OTHER), manifest_file(WEB)]

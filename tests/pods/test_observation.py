@@ -12,10 +12,12 @@ from checkpointkit.pods.answers import (
     NotFound,
     PodList,
     read_api_list,
+    read_fetched,
     read_get,
     read_kubelet_list,
     read_namespace_uid,
 )
+from checkpointkit.pods.assets import Asset
 from checkpointkit.pods.model import CHECKPOINT, Pod, PodName, Scope
 from checkpointkit.pods.observation import (
     Api,
@@ -25,6 +27,7 @@ from checkpointkit.pods.observation import (
     is_same_cluster,
     not_watched,
 )
+from checkpointkit.pods.references import ObjectName
 
 NAME = PodName("kube-system", "kube-apiserver-x7k2p")
 SCOPE = Scope("node1", frozenset({"kube-system"}))
@@ -343,3 +346,40 @@ def test_parents_outside_the_namespaces_are_told_once_each_and_sorted() -> None:
         PodList((*elsewhere, like(marked=False))),
     ]
     assert not_watched(SCOPE, lists) == (PodName("a", "a"), PodName("b", "a"))
+
+
+TLS = ObjectName("Secret", "tls")
+SECRET = {"kind": "Secret", "metadata": {"name": "tls"}, "data": {"ca.crt": "YWJj"}}
+
+
+def not_found(kind: str, name: str, reason: str = "NotFound") -> dict[str, Any]:
+    return {"kind": "Status", "reason": reason, "details": {"kind": kind, "name": name}}
+
+
+@pytest.mark.parametrize(
+    ("status", "decoded", "reason"),
+    [
+        (403, not_found("secrets", "tls", "Forbidden"), "Secret tls was answered with status 403"),
+        (404, None, "Secret tls was answered with status 404, and not by the API server"),
+        (
+            404,
+            not_found("configmaps", "tls"),
+            "Secret tls was answered with status 404, and not by the API server",
+        ),
+        (200, None, "the answer for Secret tls is none"),
+        (200, {**SECRET, "kind": "ConfigMap"}, "the answer for Secret tls is none"),
+        (200, {**SECRET, "data": {"a": "?"}}, "Secret tls cannot be read: a value is no base64"),
+        (200, {**SECRET, "metadata": {"name": "x"}}, "the answer for Secret tls is another object"),
+    ],
+)
+def test_what_is_no_answer_for_a_secret_is_a_reason(status: int, decoded: Any, reason: str) -> None:
+    assert read_fetched(status, decoded, TLS) == Failed(reason)
+
+
+def test_a_secret_is_what_was_asked_for_or_is_not_there() -> None:
+    found = read_fetched(200, SECRET, TLS)
+    assert isinstance(found, Asset)
+    assert found.data == {"ca.crt": b"abc"}
+    assert read_fetched(404, not_found("secrets", "tls"), TLS) == NotFound()
+    config = ObjectName("ConfigMap", "tls")
+    assert read_fetched(404, not_found("configmaps", "tls"), config) == NotFound()

@@ -478,6 +478,16 @@ def test_a_key_that_would_lead_elsewhere_is_refused(key: str) -> None:
     ]
 
 
+def test_a_path_of_many_names_is_refused() -> None:
+    def pod_with(depth: int) -> dict[str, Any]:
+        items = [{"key": "k", "path": "/".join("a" * depth)}]
+        return mounted({"name": "v", "secret": {"secretName": "a", "items": items}})
+
+    objects = fetched(s_a={"k": b""})
+    assert isinstance(sanitize(pod_with(12), objects, node=NODE), Sanitized)
+    assert refused(pod_with(13), objects) == ["spec.volumes[0]: has a path of more than 12 names"]
+
+
 def test_a_file_and_a_directory_at_one_path_are_refused() -> None:
     items = [{"key": "k", "path": "a"}, {"key": "k", "path": "a/b"}]
     pod = mounted({"name": "v", "secret": {"secretName": "a", "items": items}})

@@ -93,7 +93,7 @@ def test_what_the_runtime_shows_is_seen_with_what_the_kubelet_lists() -> None:
         (True, False, False, State.ACTIVE),
         (False, True, False, State.INACTIVE),
         (True, True, True, State.SELF),
-        (False, True, True, State.SELF),
+        (False, True, True, State.INACTIVE),  # it is started as any other, if nothing hinders it
     ],
 )
 def test_files_without_a_record_are_adopted(

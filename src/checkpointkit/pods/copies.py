@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
@@ -13,6 +13,8 @@ from checkpointkit.pods.mounts import mounted
 from checkpointkit.pods.record import Copy, adopted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from checkpointkit.pods.assets import Roots
     from checkpointkit.pods.files.assetsets import AssetFiles
     from checkpointkit.pods.files.manifests import ManifestFile, Manifests
@@ -134,10 +136,11 @@ class Copies:
     def _judge(self, file: ManifestFile) -> _Judged:
         judged = self._judged.get(file.digest)
         if judged is None:
-            problems = refusals(file.manifest, node=self._node)
-            judged = _Judged(
-                f"a kubelet would refuse it: {problems[0].text()}" if problems else "",
-                () if problems else mounted(file.manifest, self._roots),
-            )
-            self._judged[file.digest] = judged
+            judged = self._judged[file.digest] = self._judge_anew(file.manifest)
         return judged
+
+    def _judge_anew(self, manifest: Mapping[str, Any]) -> _Judged:
+        problems = refusals(manifest, node=self._node)
+        if problems:
+            return _Judged(f"a kubelet would refuse it: {problems[0].text()}", ())
+        return _Judged("", mounted(manifest, self._roots))

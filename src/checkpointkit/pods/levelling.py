@@ -110,6 +110,9 @@ class Levelling:
 
     def _remove(self, step: Planned) -> None:
         """Take away all that is kept of a pod: what runs, what could be started, what it mounts."""
+        if step.name == self._own:
+            # its active manifest is what this process lives by: as little as can be goes after it
+            self._manifests.remove_inactive(step.name)
         self._stop(step.name)
         self._manifests.remove_inactive(step.name)
         self._assets.remove(step.name)

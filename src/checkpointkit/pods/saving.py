@@ -135,14 +135,9 @@ class Saver:
         parent = self._parents.get(pod.name)
         if parent is None or parent.uid != pod.uid:
             parent = self._parents[pod.name] = _Parent(pod.uid)
-        try:
-            self._look(parent, pod)
-        except ValueError as error:
-            return Saved(problems=(f"its copy cannot be made: {error}",))
-        problems = self._fetch(parent, pod.name.namespace, now, may_ask)
-        if not all(name in parent.held and parent.held[name].is_known for name in parent.needs):
+        made, problems = self._made(parent, pod, now, may_ask)
+        if made is None:
             return Saved(problems=problems)
-        made = parent.made or self._make(parent)
         if isinstance(made, Refused):
             refused = tuple(f"its copy is refused: {each.text()}" for each in made.refusals)
             return Saved(problems=(*problems, *refused), refused=True)
@@ -154,6 +149,19 @@ class Saver:
         if record.copy is not None and made.is_saved_as(record.copy):
             return Saved(record.copy, wrote, problems, notes)
         return Saved(evolve(made.copy, saved_at=now), wrote=True, problems=problems, notes=notes)
+
+    def _made(
+        self, parent: _Parent, pod: Pod, now: float, may_ask: Callable[[], bool]
+    ) -> tuple[_Made | Refused | None, tuple[str, ...]]:
+        """Return what the copy is to be, and what could not be had; None if it cannot be made."""
+        try:
+            self._look(parent, pod)
+            problems = self._fetch(parent, pod.name.namespace, now, may_ask)
+            if not all(name in parent.held and parent.held[name].is_known for name in parent.needs):
+                return None, problems
+            return parent.made or self._make(parent), problems
+        except (RecursionError, ValueError) as error:  # a field of another type, a strange number
+            return None, (f"its copy cannot be made: {error}",)
 
     def manifest(self, name: PodName, digest: str) -> bytes | None:
         """Return the manifest with that digest, if it was made here, to put it back."""
