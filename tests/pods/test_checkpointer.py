@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import field, mutable
+from attrs import evolve, field, mutable
 
 from checkpointkit import MemoryStore
 from checkpointkit.pods.activation import Activation, rejected
-from checkpointkit.pods.answers import Failed, Fetched
+from checkpointkit.pods.answers import Failed, Fetched, PodList
 from checkpointkit.pods.checkpointer import Options, PodCheckpointer
 from checkpointkit.pods.files.assetsets import AssetFiles
 from checkpointkit.pods.files.manifests import Manifests, PodFiles
@@ -73,6 +73,7 @@ class Node:
     sources: Sources = field(factory=Sources)
     now: float = 1_000_000.0
     own: PodName | None = None
+    namespaces: frozenset[str] = frozenset({"kube-system"})
     faulty: FaultyStore | None = None
     faulty_node: FaultyStore | None = None
     system: BrittleCalls = field(factory=BrittleCalls)
@@ -90,9 +91,7 @@ class Node:
             manifests=Manifests(str(self.disk.inactive), str(self.disk.active), system=self.system),
             assets=AssetFiles(self.disk.roots, system=self.system),
             state=self.state,
-            options=Options(
-                Scope(NODE, frozenset({"kube-system"})), own=self.own, roots=self.disk.roots
-            ),
+            options=Options(Scope(NODE, self.namespaces), own=self.own, roots=self.disk.roots),
             clock=lambda: self.now,
         )
 
@@ -900,7 +899,8 @@ def nested(depth: int) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "reason"), [(float("inf"), "not JSON"), (nested(5000), "nested too deeply")]
+    ("value", "reason"),
+    [(float("inf"), "a number that JSON does not have"), (nested(5000), "nested too deeply")],
 )
 def test_what_cannot_be_written_as_json_is_a_problem_of_its_own(
     node: Node, value: Any, reason: str
@@ -909,8 +909,164 @@ def test_what_cannot_be_written_as_json_is_a_problem_of_its_own(
     tick = node.tick()
     assert of(tick, OTHER).saved
     (problem,) = of(tick).problems
-    assert problem.startswith("its copy cannot be made: ")
     assert reason in problem
     node.sources.api.existing[WEB] = a_pod(WEB)
     assert of(node.tick()).state is State.INACTIVE
     assert node.inactive() == [manifest_file(OTHER), manifest_file(WEB)]
+
+
+def test_a_copy_stops_beside_its_parent_though_no_record_can_be_stored(node: Node) -> None:
+    store = unstable(node)
+    an_active_copy(node)
+    node.sources.api.mode = "ok"
+    node.sources.runtime.run(a_pod(WEB))
+    store.fail("write", times=None)
+    assert of(node.tick()).problems
+    assert node.active() == []
+    assert node.inactive() == [manifest_file(WEB)]
+    store.heal()
+    assert of(node.tick()).state is State.INACTIVE
+
+
+def test_a_copy_that_cannot_be_stopped_without_its_record_says_so(node: Node) -> None:
+    store = unstable(node)
+    an_active_copy(node)
+    node.sources.api.mode = "ok"
+    node.sources.runtime.run(a_pod(WEB))
+    store.fail("write", times=None)
+
+    class Stuck(BrittleCalls):
+        def unlink(self, *_: Any, **__: Any) -> None:
+            raise OSError(5, "Input/output error")
+
+    node.system = Stuck()
+    node.restart()
+    assert len(of(node.tick()).problems) == 2
+
+
+@pytest.mark.parametrize("spec", [{"volumes": None}, {"volumes": [{"hostPath": None}]}])
+def test_a_saved_manifest_with_nulls_is_read_as_one_without(
+    node: Node, spec: dict[str, Any]
+) -> None:
+    node.add(a_pod(WEB))
+    node.tick()
+    path = node.disk.inactive / manifest_file(WEB)
+    manifest = json.loads(path.read_bytes())
+    container = {"name": "c", "image": "web:1"}
+    manifest["spec"] = {"containers": [container], **spec}
+    path.write_text(json.dumps(manifest))
+    node.restart()
+    node.outage()
+    node.tick()
+    assert of(node.tick()).name == WEB
+
+
+def test_files_stay_where_the_roots_are_given_by_another_path_than_before(node: Node) -> None:
+    an_active_copy(node)
+    real = node.disk.root
+    link = real.parent / "link"
+    link.symlink_to(real)
+    node.disk = Disk(link)
+    node.restart()
+    node.tick(after=61)
+    node.disk = Disk(real)
+    assert node.key().read_text() == "KEY"
+
+
+def test_a_namespace_that_cannot_be_listed_does_not_open_the_other_to_another_cluster(
+    node: Node,
+) -> None:
+    node.add(a_pod(WEB))
+    node.tick()
+
+    class Half(FakeApiServer):
+        def pods(self, namespace: str, node: str) -> PodList | Failed:
+            if namespace == "prod":
+                return Failed("the list of pods was answered with status 403")
+            return super().pods(namespace, node)
+
+    node.namespaces = frozenset({"kube-system", "prod"})
+    node.sources.api = Half(
+        existing={WEB: a_pod(WEB, image="theirs:1")},
+        objects=node.sources.api.objects,
+        uid="cluster-2",
+    )
+    node.secret("2", "THEIRS")
+    node.restart()
+    tick = node.tick()
+    assert "another cluster" in of(tick).reason
+    assert tick.unavailable["api server"].startswith("prod: ")
+    assert node.key().read_text() == "KEY"
+
+
+def test_what_is_kept_in_a_namespace_that_is_no_more_watched_is_told(node: Node) -> None:
+    node.add(a_pod(WEB))
+    node.tick()
+    node.namespaces = frozenset({"prod"})
+    node.restart()
+    (problem,) = node.tick().problems
+    assert problem.startswith(f"{WEB}: something is kept of it, and its namespace is not watched")
+
+
+def test_a_copy_that_was_taken_over_goes_when_the_cluster_is_known_and_until_then_it_is_told(
+    node: Node,
+) -> None:
+    node.add(a_pod(WEB))
+    node.tick()
+    node.state.delete(WEB)
+    node.state.leave()
+    node.sources.api.existing.clear()
+    node.sources.kubelet.known.clear()
+    node.stop_all()
+    node.restart()
+    for _ in range(14):
+        tick = node.tick()
+    assert "it is not known which cluster this node belongs to" in tick.problems[0]
+    assert node.inactive() == [manifest_file(WEB)]
+
+
+def test_a_checkpointer_that_asks_for_no_checkpoint_of_itself_looks_after_the_others(
+    node: Node,
+) -> None:
+    node.own = OWN
+    node.restart()
+    plain = a_pod(OWN)
+    plain["metadata"]["annotations"] = {}
+    node.add(plain, a_pod(WEB))
+    tick = node.tick()
+    assert of(tick).saved
+    assert tick.problems == ()
+
+
+def test_nobody_is_asked_for_what_is_no_name(node: Node) -> None:
+    node.add(a_pod(WEB, volumes=[{"name": "tls", "secret": {"secretName": "a/../b"}}]))
+    tick = of(node.tick())
+    assert tick.refused
+    assert "names no Secret" in tick.problems[0]
+    assert node.sources.api.asked == ["kube-system/pods"]
+
+
+def test_a_pod_of_an_own_client_without_its_json_is_refused(node: Node) -> None:
+    class Bare(FakeApiServer):
+        def pods(self, namespace: str, node: str) -> PodList | Failed:
+            listed = super().pods(namespace, node)
+            assert isinstance(listed, PodList)
+            return PodList(tuple(evolve(pod, decoded={}) for pod in listed.pods))
+
+    node.sources.api = Bare()
+    node.restart()
+    node.add(a_pod(WEB))
+    assert of(node.tick()).refused
+
+
+def test_what_was_fetched_for_a_pod_that_is_forgotten_is_forgotten_too(node: Node) -> None:
+    node.sources.api.modes["kube-system", TLS] = "forbidden"
+    node.add(a_pod(WEB))
+    node.tick()
+    node.sources.api.existing.clear()
+    node.sources.kubelet.known.clear()
+    node.stop_all()
+    node.tick()
+    node.tick()
+    assert node.state.records() == {}
+    assert node.checkpointer._saver._parents == {}

@@ -143,7 +143,8 @@ def test_a_kubeconfig_with_the_service_accounts_token_is_refused(node: Node, run
 def test_a_state_directory_that_cannot_be_is_named(node: Node) -> None:
     (node.root / "file").touch()
     path = f"{node.root}/file/state"
-    assert refused(node, state_directory=path) == f"--state-directory {path}: Not a directory"
+    said = f"--state-directory {path}: Not a directory (ENOTDIR)"
+    assert refused(node, state_directory=path) == said
 
 
 def test_records_of_a_newer_release_are_left_alone(node: Node) -> None:

@@ -299,3 +299,11 @@ def test_no_two_kinds_of_files_share_a_directory(name: str, other: str) -> None:
             made.roots.configmaps,
         )
     }
+
+
+def test_its_own_namespace_is_among_those_that_are_watched() -> None:
+    environment = {"NODE_NAME": "n", "POD_NAMESPACE": "kube-system", "POD_NAME": "checkpointer-1"}
+    flags = Flags(kubeconfig="/k", namespaces="prod,db")
+    assert read_settings(flags, environment).scope.namespaces == {"prod", "db", "kube-system"}
+    del environment["POD_NAME"]
+    assert read_settings(flags, environment).scope.namespaces == {"prod", "db"}

@@ -135,3 +135,30 @@ def test_the_handlers_are_as_before_afterwards() -> None:
     with handling_signals(Stop()):
         assert signal.getsignal(signal.SIGTERM) != before[0]
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_what_is_being_taken_away_is_taken_away_to_the_end() -> None:
+    class Removals:
+        done: list[str]
+
+        def __init__(self) -> None:
+            self.done = []
+
+        def remove_active(self) -> None:
+            self.done.append("active")
+            stop.set()
+
+        def remove(self) -> None:
+            self.done.append("assets")
+
+        def save(self) -> None:
+            self.done.append("saved")
+
+    stop = Stop()
+    removals = Removals()
+    guarded = between(removals, stop)
+    guarded.remove_active()
+    guarded.remove()
+    with pytest.raises(Stopped):
+        guarded.save()
+    assert removals.done == ["active", "assets"]

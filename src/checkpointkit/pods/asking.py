@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
-from checkpointkit.pods.answers import Failed
+from checkpointkit.pods.answers import Failed, PodList
 from checkpointkit.pods.observation import is_same_cluster
 from checkpointkit.pods.sightings import Answers
 
@@ -68,9 +68,9 @@ class Sources:
             for namespace in sorted(self._scope.namespaces)
         }
         if any(isinstance(pods, Failed) for pods in listed.values()):
-            # whoever answers after an outage may be another
-            self._cluster = None
-        elif recorded and self._is_cluster_due(now):
+            self._cluster = None  # whoever answers after an outage may be another
+        answered = any(isinstance(pods, PodList) for pods in listed.values())
+        if recorded and answered and self._is_cluster_due(now):
             self.cluster(now)
         return Answers(
             listed,
@@ -119,12 +119,15 @@ def unavailable(answers: Answers) -> dict[str, str]:
     """Return which sources could not be asked, and why.
 
     Example:
-        >>> from checkpointkit.pods.answers import Failed, PodList
         >>> answers = Answers({"prod": Failed("timed out")}, PodList(()), Failed("no socket"))
         >>> unavailable(answers)
-        {'api server': 'timed out', 'container runtime': 'no socket'}
+        {'api server': 'prod: timed out', 'container runtime': 'no socket'}
     """
-    failed = [pods.reason for pods in answers.listed.values() if isinstance(pods, Failed)]
+    failed = [
+        f"{namespace}: {pods.reason}"
+        for namespace, pods in answers.listed.items()
+        if isinstance(pods, Failed)
+    ]
     said = {
         "api server": failed[0] if failed else None,
         "kubelet": answers.kubelet.reason if isinstance(answers.kubelet, Failed) else None,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve, field, frozen
 
 from checkpointkit.errors import CheckpointError
+from checkpointkit.pods.answers import PodList
 from checkpointkit.pods.asking import Sources
 from checkpointkit.pods.assets import Roots
 from checkpointkit.pods.copies import Copies
@@ -27,7 +28,7 @@ from checkpointkit.pods.ticking import Ticking
 from checkpointkit.pods.upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from threading import Event
 
     from checkpointkit.pods.files.assetsets import AssetFiles
@@ -53,7 +54,8 @@ class Options:
         scope: The node, and the namespaces.
         own: The checkpointer's own parent (`model.own_name`); None if it runs as no pod.
         grace: How long a checkpoint outlives its parent, in seconds.
-        roots: Where the sets of files are, as manifests name it.
+        roots: Where the sets of files are, as manifests name it: by their paths on the node. In a
+            container `AssetFiles` may know them by others.
         keep_labels: Whether copies keep their labels; then services send traffic to them, too.
         refetch_after: How long a secret or a config map is good, in seconds.
     """
@@ -177,12 +179,12 @@ class PodCheckpointer:
         self._forget(ticking, made[0])
         self._leave(ticking)
         self._upkeep.collect(ticking, self._records())
-        if self._has_left(ticking, self._records()):
-            ticking.problems.append(
-                f"the API server does not have the checkpointer's own pod, {self._options.own}, on "
-                f"this node: nothing new is kept here"
-            )
-        ticking.problems += [*self._untold, *self._copies.found.problems, *self._sources.problems]
+        ticking.problems += [
+            *self._strange(ticking, made[0]),
+            *self._untold,
+            *self._copies.found.problems,
+            *self._sources.problems,
+        ]
         self._untold = ()
         return ticking.told(self._options.scope, self._options.own, self._clock())
 
@@ -252,10 +254,15 @@ class PodCheckpointer:
 
         What it kept now would stay for good: nobody would be here to take it away.
         """
-        own, scope = self._options.own, self._options.scope
+        own, scope, listed = self._options.own, self._options.scope, ticking.answers.listed
         if own is None or own in records:
             return False
-        return api_sight(own, "", scope, ticking.answers.listed).value is Api.GONE
+        if api_sight(own, "", scope, listed).value is not Api.GONE:
+            return False
+        pods = listed[own.namespace]
+        pod = pods.find(own) if isinstance(pods, PodList) else None
+        # one that is here and asks for no checkpoint has not left: all others are looked after
+        return pod is None or pod.node != scope.node or pod.is_over or pod.terminating
 
     def _save(self, ticking: Ticking, made: Plan, seen: Mapping[PodName, Sighting]) -> bool:
         """Bring the copies of parents that are Ready up to date; True if one is another now."""
@@ -300,6 +307,25 @@ class PodCheckpointer:
         self._state.belong_to(cluster)
         return True
 
+    def _strange(self, ticking: Ticking, made: Plan) -> Iterator[str]:
+        """Yield what does not change by itself, and nobody may want."""
+        if self._has_left(ticking, self._records()):
+            yield (
+                f"the API server does not have the checkpointer's own pod, {self._options.own}, on "
+                "this node: nothing new is kept here"
+            )
+        for name in self._state.records():
+            if not self._options.scope.watches(name):
+                yield (
+                    f"{name}: something is kept of it, and its namespace is not watched: watch it "
+                    "until it has gone"
+                )
+        if made.to_confirm() and not self._state.cluster:
+            yield (
+                "it is not known which cluster this node belongs to: nothing is removed until a "
+                "parent was saved"
+            )
+
     def _leave(self, ticking: Ticking) -> None:
         """Forget the cluster with the last pod: the node may become one of another."""
         if not self._records() and self._has_left(ticking, {}):
@@ -312,5 +338,6 @@ class PodCheckpointer:
         for name in made.forgotten:
             try:
                 ticking.wrote |= self._state.delete(name)
+                self._saver.forget(name)
             except CheckpointError as error:
                 ticking.problems.append(str(error))

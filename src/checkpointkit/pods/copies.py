@@ -77,11 +77,11 @@ class Copies:
         return self.found.pods.get(name, _NO_FILES)
 
     def saved(self, name: PodName) -> ManifestFile | None:
-        """Return the saved manifest of a pod: ours, or else the newest of another name."""
+        """Return the saved manifest of a pod: the newest, and of two that are as new, ours."""
         inactive = self.files(name).inactive
         return max(
             inactive,
-            key=lambda each: (each.file == manifest_file(name), each.modified_at),
+            key=lambda each: (each.modified_at, each.file == manifest_file(name)),
             default=None,
         )
 

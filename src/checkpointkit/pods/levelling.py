@@ -76,6 +76,20 @@ class Levelling:
                 ticking.wrote |= self._bring(ticking, step, seen[step.name], pod)
             except CheckpointError as error:
                 pod.problems.append(str(error))
+                self._yield(ticking, step, seen[step.name], pod)
+
+    def _yield(self, ticking: Ticking, step: Planned, seen: Sighting, pod: PodTicking) -> None:
+        """Take a copy away beside which its parent runs, though its record cannot be stored.
+
+        As long as the parent runs, nothing puts it back (`_start`), whatever the record says.
+        """
+        is_to_stop = step.record.stage.state.action is Action.STOP
+        if not is_to_stop or seen.running.value is not Running.YES or step.name == self._own:
+            return
+        try:
+            ticking.wrote |= self._stop(step.name)
+        except CheckpointError as error:
+            pod.problems.append(str(error))
 
     def _bring(self, ticking: Ticking, step: Planned, seen: Sighting, pod: PodTicking) -> bool:
         """Bring the disk to the state of a pod; True if anything was written."""

@@ -101,7 +101,7 @@ class Pod:
         marked: It has the annotation of a parent.
         static: The kubelet has it from a file.
         checkpoint_of: The name of the parent that it is a checkpoint of; None for no checkpoint.
-        decoded: The whole of it, as JSON has it.
+        decoded: The whole of it, as JSON has it; of this a copy is made. Nobody may change it.
     """
 
     name: PodName

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from checkpointkit.pods.rules.decoding import decoded
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,9 +29,10 @@ def mounted(manifest: Mapping[str, Any], roots: Roots) -> tuple[str, ...]:
         >>> mounted({"spec": {"volumes": volumes}}, Roots())
         ('secrets/prod/web/tls',)
     """
+    known, _ = decoded(manifest)  # a null is as good as nothing
     paths = [
         volume.get("hostPath", {}).get("path", "")
-        for volume in manifest.get("spec", {}).get("volumes", ())
+        for volume in known.get("spec", {}).get("volumes", ())
     ]
     return tuple(
         sorted(

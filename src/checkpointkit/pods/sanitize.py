@@ -27,7 +27,7 @@ from checkpointkit.pods.rules.metadata import metadata_refusals, static_name
 from checkpointkit.pods.rules.validation import spec_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from checkpointkit.pods.references import ObjectName
 
@@ -119,10 +119,16 @@ def sanitize(
         return Refused(problems) if problems else Sanitized(known)
     work = _Work(known, fetched, node, roots or Roots(), keep_labels)
     manifest = work.manifest()
-    problems = tuple(work.refused) or refusals(manifest, node=node)
-    if not problems and len(manifest_bytes(manifest)) > _MANIFEST_BYTES:
-        problems = (Refusal("", "is longer than the 10 MiB that a kubelet reads"),)
+    problems = tuple(work.refused) or refusals(manifest, node=node) or tuple(_unfit(manifest))
     return Refused(problems) if problems else Sanitized(manifest, work.assets(), tuple(work.notes))
+
+
+def _unfit(manifest: Mapping[str, Any]) -> Iterator[Refusal]:
+    try:
+        if len(manifest_bytes(manifest)) > _MANIFEST_BYTES:
+            yield Refusal("", "is longer than the 10 MiB that a kubelet reads")
+    except ValueError:
+        yield Refusal("", "has a number that JSON does not have")
 
 
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ from checkpointkit.pods.assets import digest_of
 from checkpointkit.pods.fetching import Held, is_due, spread, taken
 from checkpointkit.pods.record import Copy
 from checkpointkit.pods.references import needed
+from checkpointkit.pods.rules.grammar import is_subdomain
 from checkpointkit.pods.sanitize import Refused, Sanitized, manifest_bytes, sanitize
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Saver:
         notes = made.sanitized.notes
         try:
             wrote = self._write(parent, made, record, files, now)
-        except CheckpointError as error:
+        except (CheckpointError, ValueError) as error:
             return Saved(problems=(*problems, str(error)), notes=notes)
         if record.copy is not None and made.is_saved_as(record.copy):
             return Saved(record.copy, wrote, problems, notes)
@@ -179,7 +180,8 @@ class Saver:
             return
         essence = _essence(pod.decoded)
         if essence != parent.essence:
-            parent.needs = needed(pod.decoded)
+            # what is no name is refused later, with its path; nobody is asked for it
+            parent.needs = tuple(each for each in needed(pod.decoded) if is_subdomain(each.name))
             parent.essence = essence
             parent.made = None
             # the parent changes: what it needs is asked for at once
@@ -248,9 +250,8 @@ class Saver:
 
 def _essence(pod: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a pod its copy is made of: not its status, nor what counts its changes."""
-    metadata = {
-        name: value for name, value in pod["metadata"].items() if name not in _OF_NO_INTEREST
-    }
+    metadata = pod.get("metadata") or {}
+    metadata = {name: each for name, each in metadata.items() if name not in _OF_NO_INTEREST}
     return {
         **{name: value for name, value in pod.items() if name != "status"},
         "metadata": metadata,

@@ -20,6 +20,7 @@ from checkpointkit.pods.machine import Stage
 from checkpointkit.pods.model import record_key
 from checkpointkit.pods.record import Record
 from checkpointkit.schema import Schema
+from checkpointkit.stores.files.disk import store_error
 from checkpointkit.stores.files.store import FileStore
 
 if TYPE_CHECKING:
@@ -106,7 +107,10 @@ class PodState:
             CheckpointError: As for the class itself.
         """
         if not read_only:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
+            try:
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise store_error(None, f"open {directory}", error) from error
         opened = [
             FileStore(os.path.join(directory, name), read_only=read_only, history=2, system=system)
             for name in ("pods", "node")

@@ -101,7 +101,7 @@ class Ticking:
                     problems=tuple(dict.fromkeys(pod.problems)),
                     notes=pod.notes,
                 )
-                for name, pod in sorted(self.pods.items())
+                for name, pod in sorted(self.pods.items(), key=lambda each: str(each[0]))
                 if pod.is_telling
             ),
             unavailable(answers),

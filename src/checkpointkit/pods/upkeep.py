@@ -88,10 +88,25 @@ class Upkeep:
         try:
             gone = bool(self._assets.collect(kept, self._namespaces))
             for name in kept:
-                if self._copies.saved(name) is not None and not self._copies.obstacle(name):
-                    gone |= self._assets.discard_others(name, self._copies.places(name))
+                places = self._copies.places(name)
+                if self._is_known(name, records[name], places):
+                    gone |= self._assets.discard_others(name, places)
         except CheckpointError as error:
             ticking.problems.append(str(error))
             return
         ticking.wrote |= gone
         self._collected_at = ticking.now
+
+    def _is_known(self, name: PodName, record: Record, places: tuple[str, ...]) -> bool:
+        """Whether it is certain which sets a pod mounts.
+
+        A root that was given by another path is not seen in the manifests that were made before.
+        """
+        saved, copy = self._copies.saved(name), record.copy
+        return (
+            saved is not None
+            and copy is not None
+            and bool(copy.uid)  # else somebody else has made it, and we left nothing
+            and copy.assets.keys() <= set(places)
+            and not self._copies.obstacle(name)
+        )

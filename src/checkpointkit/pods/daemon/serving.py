@@ -12,7 +12,7 @@ import os
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from checkpointkit.errors import CheckpointError
+from checkpointkit.errors import CheckpointError, StoreError
 from checkpointkit.pods.checkpointer import Options, PodCheckpointer
 from checkpointkit.pods.clients.apiserver import ApiServerClient
 from checkpointkit.pods.clients.cri import CriClient
@@ -176,8 +176,8 @@ def _connect_kubelet(settings: Settings) -> KubeletClient:
 def _open_state(directory: str) -> PodState:
     try:
         return PodState.open(directory)
-    except OSError as error:
-        raise StartError(f"--state-directory {directory}: {error.strerror}") from error
+    except StoreError as error:
+        raise StartError(f"--state-directory {directory}: {error.reason}") from error
 
 
 @contextmanager

@@ -206,7 +206,10 @@ def _own(environment: Mapping[str, str], node: str) -> PodName | None:
 
 
 def _namespaces(typed: str, environment: Mapping[str, str]) -> frozenset[str]:
-    names = typed.split(",") if typed else [environment.get("POD_NAMESPACE", "")]
+    own = environment.get("POD_NAMESPACE", "")
+    # its own is among them: it looks after itself as after any other, and leaves as any other
+    is_pod = bool(environment.get("POD_NAME"))
+    names = [*typed.split(","), *([own] if is_pod else [])] if typed else [own]
     if not all(is_label(name) for name in names):
         raise ValueError(
             "the namespaces to watch are missing, or are none: give --namespaces, with commas "

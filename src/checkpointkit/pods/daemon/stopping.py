@@ -23,6 +23,11 @@ __all__ = ["Stop", "Stopped", "between", "handling_signals", "while_waiting"]
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+_FINISHING: Final = {"delete", "remove", "remove_active", "remove_inactive"}
+"""What is done to its end: a checkpointer that goes is stopped when its active manifest is gone;
+what it had not taken away by then would stay, with secrets, and nobody would take it away."""
+
+
 class Stopped(BaseException):
     """It is time to stop; passes through whatever catches errors."""
 
@@ -115,13 +120,16 @@ def while_waiting(inner: _T, stop: Stop) -> _T:
 def between(inner: _T, stop: Stop) -> _T:
     """Return an object whose methods end, and of which none begins when it is time to stop.
 
+    Those that take something away begin all the same.
+
     Args:
         inner: The object; its methods write.
         stop: Says when.
     """
 
     def call(method: Any, arguments: Any, named: Any) -> Any:
-        stop.check()
+        if method.__name__ not in _FINISHING:
+            stop.check()
         return method(*arguments, **named)
 
     return cast("_T", _Calls(inner, call))

@@ -89,14 +89,11 @@ class Manifests:
     def scan(self) -> Found:
         """Tell what manifests there are; reads what has changed since the last time."""
         inactive, active = self._inactive.look(), self._active.look()
-        names = {file.name for file in (*inactive.files, *active.files)}
-        pods = {
-            name: PodFiles(
-                tuple(file for file in inactive.files if file.name == name),
-                tuple(file for file in active.files if file.name == name),
-            )
-            for name in sorted(names)
-        }
+        found: dict[PodName, tuple[list[ManifestFile], list[ManifestFile]]] = {}
+        for number, files in enumerate((inactive.files, active.files)):
+            for file in files:
+                found.setdefault(file.name, ([], []))[number].append(file)
+        pods = {name: PodFiles(tuple(kept), tuple(run)) for name, (kept, run) in found.items()}
         problems = inactive.problems + active.problems
         return Found(pods, problems, inactive.is_complete and active.is_complete)
 
