@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -1070,3 +1071,36 @@ def test_what_was_fetched_for_a_pod_that_is_forgotten_is_forgotten_too(node: Nod
     node.tick()
     assert node.state.records() == {}
     assert node.checkpointer._saver._parents == {}
+
+
+def test_of_the_checkpointer_as_little_as_can_be_is_left_when_its_active_manifest_goes(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everyone_leaves(node)
+    left: list[list[str]] = []
+    remove_active = Manifests.remove_active
+
+    def noting(manifests: Manifests, name: PodName) -> bool:
+        left.append(node.inactive())
+        return remove_active(manifests, name)
+
+    monkeypatch.setattr(Manifests, "remove_active", noting)
+    node.tick()
+    assert left[-1] == []  # power may fail right behind it, and nobody would tick any more
+    assert node.active() == []
+
+
+def test_of_two_saved_manifests_the_newer_is_started_whoever_has_written_it(node: Node) -> None:
+    node.add(a_pod(WEB))
+    node.tick()
+    ours = node.disk.inactive / manifest_file(WEB)
+    newer = json.loads(ours.read_bytes())
+    newer["spec"]["containers"][0]["image"] = "web:2"
+    (node.disk.inactive / "kube-system-web-aaaaa.json").write_text(json.dumps(newer))
+    os.utime(ours, (1, 1))  # from before a downgrade to bootkube's checkpointer
+    node.restart()
+    node.outage()
+    node.tick()
+    node.tick()
+    (copy,) = node.disk.manifests(node.disk.active).values()
+    assert copy["spec"]["containers"][0]["image"] == "web:2"

@@ -7,7 +7,6 @@ anew. One that a newer release has saved is left alone, and the checkpointer doe
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NODE", "RECORDS", "Node", "PodState"]
 
-_log: Final = logging.getLogger("checkpointkit.pods")
 _KEY = "node"
 
 

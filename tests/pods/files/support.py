@@ -16,7 +16,7 @@ from checkpointkit.pods.model import CHECKPOINT_OF, PodName
 from checkpointkit.testing.calls import FailingCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 WEB: Final = PodName("kube-system", "web")
@@ -61,6 +61,17 @@ def holds(directory: Path, files: AssetFiles, wanted: AssetSet) -> bool:
     if files.problem(PLACE) or not link.is_symlink():
         return False
     return os.readlink(link)[2:34] == digest_of(wanted).removeprefix("sha256:")[:32]
+
+
+def seen_of(directory: Path, sets: Mapping[str, AssetSet]) -> str:
+    """Return which set can be seen, by its digest; that of each key has to agree."""
+    files = asset_files(directory)
+    for name, wanted in sets.items():
+        if holds(directory, files, wanted):
+            for file in wanted.files:
+                assert (directory / PLACE / file.path).read_bytes() == file.data
+            return name
+    return "none"
 
 
 def place(files: AssetSet) -> str:

@@ -19,9 +19,9 @@ from tests.pods.files.support import (
     KilledError,
     asset_files,
     asset_set,
-    holds,
     manifest,
     manifests,
+    seen_of,
     tree,
 )
 from tests.support.calls import descriptors, settle
@@ -68,14 +68,7 @@ def write_original(directory: Path) -> None:
 
 
 def seen_set(directory: Path) -> str:
-    """Return which set can be seen, by its digest; that of each key has to agree."""
-    files = asset_files(directory)
-    for name, wanted in (("old", OLD), ("new", NEW)):
-        if holds(directory, files, wanted):
-            for file in wanted.files:
-                assert (directory / PLACE / file.path).read_bytes() == file.data
-            return name
-    return "none"
+    return seen_of(directory, {"old": OLD, "new": NEW})
 
 
 def put_manifests(directory: Path) -> None:

@@ -27,9 +27,9 @@ from tests.pods.files.support import (
     KilledError,
     asset_files,
     asset_set,
-    holds,
     manifest,
     manifests,
+    seen_of,
 )
 
 if TYPE_CHECKING:
@@ -89,13 +89,7 @@ def old_manifests(directory: Path, calls: FileCalls) -> None:
 
 
 def seen_set(directory: Path) -> str:
-    files = asset_files(directory)
-    for name, wanted in (("old", OLD), ("new", NEW)):
-        if holds(directory, files, wanted):
-            for file in wanted.files:
-                assert (directory / PLACE / file.path).read_bytes() == file.data
-            return name
-    return "none"
+    return seen_of(directory, {"old": OLD, "new": NEW})
 
 
 def seen_manifest(part: str) -> Callable[[Path], str]:

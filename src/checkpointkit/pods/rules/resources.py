@@ -16,7 +16,6 @@ __all__ = ["resource_refusals"]
 
 _STANDARD = ("cpu", "memory", "ephemeral-storage")
 _HUGE = "hugepages-"
-_WHOLE_BELOW = ("memory", "ephemeral-storage")
 
 
 def resource_refusals(resources: Mapping[str, Any], path: str) -> Iterator[Refusal]:
