@@ -69,7 +69,7 @@ def test_what_could_not_be_stored_is_as_it_was() -> None:
     assert state.records() == {ONE: small}
 
 
-def test_a_damaged_record_is_set_aside_and_forgets_where_its_copy_stands(tmp_path: Path) -> None:
+def test_a_damaged_record_is_made_anew_without_where_its_copy_stands(tmp_path: Path) -> None:
     state = PodState.open(str(tmp_path))
     state.save(SAVED)
     state.save(Record(ONE, Stage(State.INACTIVE), uid="7f3e", controller_uid="c0", copy=SAVED.copy))
