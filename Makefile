@@ -24,7 +24,7 @@ DOCS_ENV := .venv-docs
 STAMP := .made-by-make
 ARGS := --quick
 # A comma in the arguments of $(call) would end one of them; in a variable it does not.
-EXTRAS := .[testing,pods]
+EXTRAS := .[testing,pods,archives,watch,fnv]
 COVERAGE := --cov --cov-report=term
 SOURCES := $(shell find src -type f -name '*.py' -o -type f -name 'py.typed') README.md LICENSE
 

@@ -28,7 +28,7 @@ from sybil.parsers.doctest import DocTestParser
 from sybil.parsers.markdown.codeblock import CodeBlockParser
 
 import checkpointkit
-from checkpointkit.pods.clients.http import SourceConfigError
+from checkpointkit.kubernetes.http import SourceConfigError
 from checkpointkit.pods.daemon.serving import StartError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from checkpointkit.pods.answers import Failed
+from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.daemon.flags import Flags
 from checkpointkit.pods.daemon.settings import Settings, read_settings
 from checkpointkit.pods.model import CHECKPOINT, CONFIG_SOURCE, PodName

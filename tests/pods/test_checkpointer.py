@@ -12,8 +12,9 @@ import pytest
 from attrs import evolve, field, mutable
 
 from checkpointkit import MemoryStore
+from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.activation import Activation, rejected
-from checkpointkit.pods.answers import Failed, Fetched, PodList
+from checkpointkit.pods.answers import Fetched, PodList
 from checkpointkit.pods.checkpointer import Options, PodCheckpointer
 from checkpointkit.pods.files.assetsets import AssetFiles
 from checkpointkit.pods.files.manifests import Manifests, PodFiles

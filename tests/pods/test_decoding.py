@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkpointkit.kubernetes.quantity import parse_quantity
 from checkpointkit.pods.rules.decoding import decoded
-from checkpointkit.pods.rules.quantity import parse_quantity
 from tests.pods.recorded import recorded
 
 PODS = [each["pod"] for each in recorded("kubelet134_accept")["vectors"]]

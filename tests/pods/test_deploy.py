@@ -13,8 +13,8 @@ import yaml  # type: ignore[import-untyped]
 
 from checkpointkit.cli.arguments import make_parser
 from checkpointkit.cli.pods_arguments import flags_of
+from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.acceptance import refusals
-from checkpointkit.pods.answers import Failed
 from checkpointkit.pods.assets import Asset
 from checkpointkit.pods.clients.apiserver import ApiServerClient
 from checkpointkit.pods.clients.kubelet import KubeletClient

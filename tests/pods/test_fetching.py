@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpointkit.pods.answers import Failed, NotFound
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.pods.answers import NotFound
 from checkpointkit.pods.assets import Asset
 from checkpointkit.pods.fetching import Held, is_due, spread, taken
 from checkpointkit.pods.references import ObjectName

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpointkit.pods.answers import Failed
-from checkpointkit.pods.clients.patience import Patience
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.patience import Patience
 from checkpointkit.pods.daemon.journal import Journal, Line
 from checkpointkit.pods.machine import Action, State
 from checkpointkit.pods.model import PodName

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.answers import (
-    Failed,
     Got,
     NotFound,
     PodList,

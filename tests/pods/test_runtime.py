@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpointkit.pods.answers import Failed
+from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.model import CHECKPOINT, CHECKPOINT_OF, CONFIG_SOURCE, PodName
 from checkpointkit.pods.runtime import (
     GIVEN_UP_AFTER,

@@ -17,8 +17,8 @@ import grpc
 import pytest
 
 from checkpointkit.errors import CheckpointError, VersionTooNewError
+from checkpointkit.kubernetes.http import SourceConfigError
 from checkpointkit.manager import CheckpointManager
-from checkpointkit.pods.clients.http import SourceConfigError
 from checkpointkit.pods.daemon.serving import StartError, alone_on_the_node, serve
 from checkpointkit.pods.daemon.stopping import Stop, Stopped
 from checkpointkit.pods.model import CHECKPOINT_OF, PodName

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checkpointkit import Schema
-from checkpointkit.pods.answers import Failed, NotFound, PodList
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.pods.answers import NotFound, PodList
 from checkpointkit.pods.machine import Stage, State
 from checkpointkit.pods.model import CONFIG_SOURCE, Pod, PodName
 from checkpointkit.pods.observation import Api

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal, TypeVar
 
 from attrs import field, frozen, mutable
 
+from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.answers import (
-    Failed,
     Fetched,
     Got,
     PodList,

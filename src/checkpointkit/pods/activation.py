@@ -10,7 +10,7 @@ from checkpointkit.pods.answers import PodList
 from checkpointkit.pods.model import manifest_file
 
 if TYPE_CHECKING:
-    from checkpointkit.pods.answers import Failed
+    from checkpointkit.kubernetes.failed import Failed
     from checkpointkit.pods.files.manifests import ManifestFile, Manifests, PodFiles
     from checkpointkit.pods.model import PodName
 

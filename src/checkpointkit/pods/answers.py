@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field, frozen
 
+from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.assets import Asset, read_asset
 from checkpointkit.pods.model import Pod, PodName, read_pod
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from checkpointkit.pods.references import ObjectName
 
 __all__ = [
-    "Failed",
     "Fetched",
     "Got",
     "NotFound",
@@ -32,17 +32,6 @@ __all__ = [
 
 _OK = 200
 _NOT_FOUND = 404
-
-
-@frozen
-class Failed:
-    """A source that could not be asked, or whose answer is none.
-
-    Attributes:
-        reason: Why, in words.
-    """
-
-    reason: str
 
 
 @frozen

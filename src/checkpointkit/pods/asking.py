@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, frozen
 
-from checkpointkit.pods.answers import Failed, PodList
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.pods.answers import PodList
 from checkpointkit.pods.observation import is_same_cluster
 from checkpointkit.pods.sightings import Answers
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import field, frozen
 
+from checkpointkit.kubernetes.grammar import is_data_key, is_subdomain
 from checkpointkit.pods.references import ObjectName
-from checkpointkit.pods.rules.grammar import is_data_key, is_subdomain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

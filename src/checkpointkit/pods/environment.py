@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from checkpointkit.kubernetes.grammar import is_env_name
 from checkpointkit.pods.references import ObjectName
 from checkpointkit.pods.rules.decoding import Refusal
-from checkpointkit.pods.rules.grammar import is_env_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

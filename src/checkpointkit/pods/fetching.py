@@ -10,7 +10,8 @@ import zlib
 
 from attrs import evolve, frozen
 
-from checkpointkit.pods.answers import Failed, Fetched, NotFound
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.pods.answers import Fetched, NotFound
 from checkpointkit.pods.assets import Asset  # noqa: TC001 - attrs resolves it
 
 __all__ = ["Held", "is_due", "spread", "taken"]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from checkpointkit.pods.answers import Failed, Got, NotFound, PodList
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.pods.answers import Got, NotFound, PodList
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

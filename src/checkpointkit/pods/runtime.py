@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
-from checkpointkit.pods.answers import Failed
+from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.model import CHECKPOINT_OF, CONFIG_SOURCE, PodName
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field, frozen
 
+from checkpointkit.kubernetes.grammar import is_label, is_subdomain
 from checkpointkit.pods.acceptance import Refusal, refusals, volume_refusals
 from checkpointkit.pods.assets import Asset, AssetSet, Roots
 from checkpointkit.pods.environment import literal_environment
@@ -22,7 +23,6 @@ from checkpointkit.pods.projection import directory_mode, is_converted, volume_f
 from checkpointkit.pods.references import account_volumes
 from checkpointkit.pods.rules.decoding import decoded
 from checkpointkit.pods.rules.fields import fields_of
-from checkpointkit.pods.rules.grammar import is_label, is_subdomain
 from checkpointkit.pods.rules.metadata import metadata_refusals, static_name
 from checkpointkit.pods.rules.validation import spec_refusals
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import define, evolve, field, frozen
 
 from checkpointkit.errors import CheckpointError
+from checkpointkit.kubernetes.grammar import is_subdomain
 from checkpointkit.pods.assets import digest_of
 from checkpointkit.pods.fetching import Held, is_due, spread, taken
 from checkpointkit.pods.record import Copy
 from checkpointkit.pods.references import needed
-from checkpointkit.pods.rules.grammar import is_subdomain
 from checkpointkit.pods.sanitize import Refused, Sanitized, manifest_bytes, sanitize
 
 if TYPE_CHECKING:

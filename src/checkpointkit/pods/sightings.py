@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from checkpointkit.pods.answers import Failed, Got, PodList
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.pods.answers import Got, PodList
 from checkpointkit.pods.model import Pod, PodName
 from checkpointkit.pods.observation import ApiSight, api_sight, find_listed
 from checkpointkit.pods.runtime import RunningSight, Runtime, running_sight

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from checkpointkit.pods.answers import Failed, Fetched, Got, PodList
+    from checkpointkit.kubernetes.failed import Failed
+    from checkpointkit.pods.answers import Fetched, Got, PodList
     from checkpointkit.pods.model import PodName
     from checkpointkit.pods.references import ObjectName
     from checkpointkit.pods.runtime import Runtime

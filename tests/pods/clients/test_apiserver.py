@@ -14,11 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from checkpointkit.errors import CheckpointError, MissingExtraError
-from checkpointkit.pods.answers import Failed, NotFound, PodList
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.http import SourceConfigError
+from checkpointkit.kubernetes.patience import Patience
+from checkpointkit.pods.answers import NotFound, PodList
 from checkpointkit.pods.assets import Asset
 from checkpointkit.pods.clients.apiserver import ApiServerClient
-from checkpointkit.pods.clients.http import SourceConfigError
-from checkpointkit.pods.clients.patience import Patience
 from checkpointkit.pods.model import Pod, PodName
 from checkpointkit.pods.references import ObjectName
 from tests.pods.clients.servers import SECRET, Request, Server, pki, pod_list, reply, tls
@@ -513,7 +514,7 @@ def test_without_the_extra_it_says_what_to_install(
     kubeconfig: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightkube", None)
-    monkeypatch.delitem(sys.modules, "checkpointkit.pods.clients.kubeconfig", raising=False)
+    monkeypatch.delitem(sys.modules, "checkpointkit.kubernetes.kubeconfig", raising=False)
     with pytest.raises(MissingExtraError, match=r"checkpointkit\[kubernetes\]"):
         ApiServerClient.connect(kubeconfig("https://127.0.0.1:6443"))
 

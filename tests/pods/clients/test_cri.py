@@ -15,10 +15,10 @@ import grpc
 import pytest
 
 from checkpointkit.errors import MissingExtraError
-from checkpointkit.pods.answers import Failed
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.http import SourceConfigError
+from checkpointkit.kubernetes.patience import Patience
 from checkpointkit.pods.clients.cri import CriClient, socket_path
-from checkpointkit.pods.clients.http import SourceConfigError
-from checkpointkit.pods.clients.patience import Patience
 from checkpointkit.pods.model import PodName
 from checkpointkit.pods.runtime import Running, Runtime, running_sight
 from tests.pods.clients.cri_server import (

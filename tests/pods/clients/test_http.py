@@ -15,13 +15,14 @@ from httpcore2 import ConnectError
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from checkpointkit.pods.answers import Failed, NotFound, PodList
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.http import Http, Marks, Reply, SourceConfigError, decode, marks_of
+from checkpointkit.kubernetes.patience import Patience
+from checkpointkit.kubernetes.transport import explain
+from checkpointkit.pods.answers import NotFound, PodList
 from checkpointkit.pods.assets import Asset
 from checkpointkit.pods.clients.apiserver import ApiServerClient
-from checkpointkit.pods.clients.http import Http, Marks, Reply, SourceConfigError, decode, marks_of
 from checkpointkit.pods.clients.kubelet import KubeletClient
-from checkpointkit.pods.clients.patience import Patience
-from checkpointkit.pods.clients.transport import explain
 from checkpointkit.pods.model import Pod, PodName
 from checkpointkit.pods.references import ObjectName
 from tests.pods.clients.servers import SECRET, Server, as_json, pod_list, reply

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from checkpointkit.errors import MissingExtraError
-from checkpointkit.pods.answers import Failed, PodList
-from checkpointkit.pods.clients.http import SourceConfigError
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.http import SourceConfigError
+from checkpointkit.kubernetes.patience import Patience
+from checkpointkit.pods.answers import PodList
 from checkpointkit.pods.clients.kubelet import KubeletClient
-from checkpointkit.pods.clients.patience import Patience
 from tests.pods.clients.servers import SECRET, Request, Server, as_json, pki, pod_list, reply, tls
 
 MISMATCH = "KEY_VALUES_MISMATCH"
@@ -408,8 +409,8 @@ def test_an_encrypted_key_is_no_question_on_the_terminal() -> None:
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "httpx2", None)
-    monkeypatch.delitem(sys.modules, "checkpointkit.pods.clients.transport", raising=False)
-    monkeypatch.delattr("checkpointkit.pods.clients.transport", raising=False)
+    monkeypatch.delitem(sys.modules, "checkpointkit.kubernetes.transport", raising=False)
+    monkeypatch.delattr("checkpointkit.kubernetes.transport", raising=False)
     with pytest.raises(MissingExtraError, match=r"checkpointkit\[kubernetes\]"):
         KubeletClient.connect("http://127.0.0.1:10255")
 

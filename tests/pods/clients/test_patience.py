@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpointkit.pods.answers import Failed
-from checkpointkit.pods.clients.patience import Patience
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.patience import Patience
 
 LATE = Failed("no answer within 10 s")
 REFUSED = Failed("connection refused")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from checkpointkit.pods.answers import Failed, PodList, read_api_list, read_kubelet_list
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.pods.answers import PodList, read_api_list, read_kubelet_list
 from checkpointkit.pods.clients.podlists import PodLists, cut
 from tests.pods.clients.servers import as_json, pod_list
 

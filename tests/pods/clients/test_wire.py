@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from checkpointkit.pods.clients.wire import Deadline, RefusedError, Wire, WireError
+from checkpointkit.kubernetes.wire import Deadline, RefusedError, Wire, WireError
 from tests.pods.clients.servers import Request, Server, reply
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -6,8 +6,10 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.grammar import is_subdomain
+from checkpointkit.kubernetes.http import MAX_BODY, Http, decode
 from checkpointkit.pods.answers import (
-    Failed,
     Fetched,
     Got,
     PodList,
@@ -16,14 +18,12 @@ from checkpointkit.pods.answers import (
     read_get,
     read_namespace_uid,
 )
-from checkpointkit.pods.clients.http import MAX_BODY, Http, decode
 from checkpointkit.pods.clients.podlists import PodLists
-from checkpointkit.pods.rules.grammar import is_subdomain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from checkpointkit.pods.clients.patience import Patience
+    from checkpointkit.kubernetes.patience import Patience
     from checkpointkit.pods.model import PodName
     from checkpointkit.pods.references import ObjectName
 
@@ -87,7 +87,7 @@ class ApiServerClient:
             SourceConfigError: The kubeconfig, or the service account, cannot be used.
             MissingExtraError: The extra `kubernetes` is not installed.
         """
-        from checkpointkit.pods.clients.kubeconfig import ApiServerOpener  # noqa: PLC0415 - extra
+        from checkpointkit.kubernetes.kubeconfig import ApiServerOpener  # noqa: PLC0415 - extra
 
         opener = ApiServerOpener(
             kubeconfig=kubeconfig,

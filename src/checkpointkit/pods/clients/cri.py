@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
 from checkpointkit._extras import require
-from checkpointkit.pods.answers import Failed
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.http import SourceConfigError
+from checkpointkit.kubernetes.patience import Patience
 from checkpointkit.pods.clients.crimessages import METHODS
 from checkpointkit.pods.clients.crireading import CriReader
-from checkpointkit.pods.clients.http import SourceConfigError
-from checkpointkit.pods.clients.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +228,7 @@ def socket_path(endpoint: str) -> str:
         >>> socket_path("tcp://127.0.0.1:2375")
         Traceback (most recent call last):
         ...
-        checkpointkit.pods.clients.http.SourceConfigError: the container runtime cannot be asked: \
+        checkpointkit.kubernetes.http.SourceConfigError: the container runtime cannot be asked: \
 its endpoint has to be unix:// and the absolute path of a socket
     """
     path = endpoint.removeprefix(_SCHEME)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from attrs import frozen
 
-from checkpointkit.pods.answers import Failed, PodList, read_kubelet_list
-from checkpointkit.pods.clients.http import (
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.http import (
     MAX_BODY,
     Http,
     SourceConfigError,
@@ -17,13 +17,14 @@ from checkpointkit.pods.clients.http import (
     check_url,
     marks_of,
 )
+from checkpointkit.pods.answers import PodList, read_kubelet_list
 from checkpointkit.pods.clients.podlists import PodLists
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from checkpointkit.pods.clients.http import Connection
-    from checkpointkit.pods.clients.patience import Patience
+    from checkpointkit.kubernetes.http import Connection
+    from checkpointkit.kubernetes.patience import Patience
 
 __all__ = ["KubeletClient"]
 
@@ -143,7 +144,7 @@ class _Opener:
     clock: Callable[[], float]
 
     def open(self) -> Connection:
-        from checkpointkit.pods.clients import transport  # noqa: PLC0415 - it needs an extra
+        from checkpointkit.kubernetes import transport  # noqa: PLC0415 - it needs an extra
 
         # The marks first: what is replaced in between is read again.
         marks = marks_of(file for file in (self.certificate, self.key, self.ca) if file)
@@ -158,7 +159,7 @@ class _Opener:
         )
 
     def explain(self, error: Exception) -> str:
-        from checkpointkit.pods.clients import transport  # noqa: PLC0415 - it needs an extra
+        from checkpointkit.kubernetes import transport  # noqa: PLC0415 - it needs an extra
 
         return transport.explain(error)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
-from checkpointkit.pods.answers import Failed, PodList
-from checkpointkit.pods.clients.http import decode
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.http import decode
+from checkpointkit.pods.answers import PodList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

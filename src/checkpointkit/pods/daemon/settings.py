@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from checkpointkit.kubernetes.grammar import is_label, is_subdomain
 from checkpointkit.pods.assets import Roots
 from checkpointkit.pods.daemon.durations import parse_duration
 from checkpointkit.pods.model import PodName, Scope, own_name
 from checkpointkit.pods.references import TOKEN_PATH
-from checkpointkit.pods.rules.grammar import is_label, is_subdomain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

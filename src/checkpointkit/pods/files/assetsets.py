@@ -8,6 +8,7 @@ import stat
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from checkpointkit.kubernetes.grammar import is_label, is_subdomain
 from checkpointkit.pods.assets import MAX_DEPTH, AssetSet, Roots
 from checkpointkit.pods.files.directory import (
     PRIVATE,
@@ -26,7 +27,6 @@ from checkpointkit.pods.files.oneset import (
     write_set,
 )
 from checkpointkit.pods.model import PodName
-from checkpointkit.pods.rules.grammar import is_label, is_subdomain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from checkpointkit.kubernetes.quantity import parse_quantity
 from checkpointkit.pods.rules.fields import fields_of
-from checkpointkit.pods.rules.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

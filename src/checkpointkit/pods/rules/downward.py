@@ -9,9 +9,9 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from checkpointkit.kubernetes.grammar import is_qualified_name
+from checkpointkit.kubernetes.quantity import parse_quantity
 from checkpointkit.pods.rules.decoding import Refusal
-from checkpointkit.pods.rules.grammar import is_qualified_name
-from checkpointkit.pods.rules.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

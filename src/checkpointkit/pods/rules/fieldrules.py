@@ -9,9 +9,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from checkpointkit.pods.rules.decoding import Refusal
-from checkpointkit.pods.rules.fields import fields_of
-from checkpointkit.pods.rules.grammar import (
+from checkpointkit.kubernetes.grammar import (
     is_data_key,
     is_env_name,
     is_header_name,
@@ -23,6 +21,8 @@ from checkpointkit.pods.rules.grammar import (
     is_subdomain,
     is_sysctl,
 )
+from checkpointkit.pods.rules.decoding import Refusal
+from checkpointkit.pods.rules.fields import fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

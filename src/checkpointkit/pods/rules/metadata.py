@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointkit.pods.rules.decoding import Refusal
-from checkpointkit.pods.rules.grammar import (
+from checkpointkit.kubernetes.grammar import (
     is_label,
     is_label_value,
     is_qualified_name,
     is_subdomain,
 )
+from checkpointkit.pods.rules.decoding import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

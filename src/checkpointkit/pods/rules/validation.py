@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from checkpointkit.kubernetes.grammar import is_label_value, is_qualified_name
+from checkpointkit.kubernetes.quantity import parse_quantity
 from checkpointkit.pods.rules.decoding import Refusal
 from checkpointkit.pods.rules.downward import file_refusals, variable_refusals
 from checkpointkit.pods.rules.fieldrules import field_refusals
 from checkpointkit.pods.rules.fields import fields_of
-from checkpointkit.pods.rules.grammar import is_label_value, is_qualified_name
-from checkpointkit.pods.rules.quantity import parse_quantity
 from checkpointkit.pods.rules.resources import resource_refusals
 
 if TYPE_CHECKING:

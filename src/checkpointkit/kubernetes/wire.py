@@ -13,7 +13,7 @@ import ssl
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Final
 
-from checkpointkit.pods.clients.http import Reply
+from checkpointkit.kubernetes.http import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

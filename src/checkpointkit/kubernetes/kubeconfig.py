@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from checkpointkit._extras import require
-from checkpointkit.pods.clients.http import (
+from checkpointkit.kubernetes.http import (
     Marks,
     SourceConfigError,
     as_go_verifies,
@@ -28,7 +28,7 @@ from lightkube.config import client_adapter  # noqa: E402 - only now it is known
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig  # noqa: E402
 from lightkube.config.models import User  # noqa: E402
 
-from checkpointkit.pods.clients import transport  # noqa: E402
+from checkpointkit.kubernetes import transport  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

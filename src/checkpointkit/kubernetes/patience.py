@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
-from checkpointkit.pods.answers import Failed
+from checkpointkit.kubernetes.failed import Failed
 
 __all__ = ["Patience"]
 

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from checkpointkit.errors import CheckpointError
-from checkpointkit.pods.answers import Failed
-from checkpointkit.pods.clients.patience import Patience
+from checkpointkit.kubernetes.failed import Failed
+from checkpointkit.kubernetes.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -131,7 +131,7 @@ def check_url(source: str, url: str) -> tuple[str, str]:
         >>> check_url("the kubelet", "127.0.0.1:10250")
         Traceback (most recent call last):
         ...
-        checkpointkit.pods.clients.http.SourceConfigError: the kubelet cannot be asked: its URL \
+        checkpointkit.kubernetes.http.SourceConfigError: the kubelet cannot be asked: its URL \
 is none like https://HOST:PORT
     """
     try:

@@ -14,8 +14,8 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from checkpointkit._extras import require
-from checkpointkit.pods.clients.http import Marks, Reply, SourceConfigError
-from checkpointkit.pods.clients.wire import TOO_LATE, Deadline, RefusedError, Wire, WireError
+from checkpointkit.kubernetes.http import Marks, Reply, SourceConfigError
+from checkpointkit.kubernetes.wire import TOO_LATE, Deadline, RefusedError, Wire, WireError
 
 require("kubernetes", "httpx2")
 
