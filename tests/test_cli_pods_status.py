@@ -15,11 +15,11 @@ import pytest
 from attrs import evolve
 
 from checkpointkit.pods.daemon.serving import serve
-from checkpointkit.pods.daemon.stopping import Stop
 from checkpointkit.pods.machine import Stage, State
 from checkpointkit.pods.model import PodName, record_key
 from checkpointkit.pods.record import Copy, Record
 from checkpointkit.pods.state import PodState
+from checkpointkit.stopping import Stop
 from tests.pods.clients.servers import SECRET
 from tests.pods.daemon import WEB, Node, daemon
 from tests.support.states import tree

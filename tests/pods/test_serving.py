@@ -20,11 +20,11 @@ from checkpointkit.errors import CheckpointError, VersionTooNewError
 from checkpointkit.kubernetes.http import SourceConfigError
 from checkpointkit.manager import CheckpointManager
 from checkpointkit.pods.daemon.serving import StartError, alone_on_the_node, serve
-from checkpointkit.pods.daemon.stopping import Stop, Stopped
 from checkpointkit.pods.model import CHECKPOINT_OF, PodName
 from checkpointkit.pods.record import Record
 from checkpointkit.pods.state import RECORDS, PodState
 from checkpointkit.schema import Schema
+from checkpointkit.stopping import Stop, Stopped
 from checkpointkit.stores.files.store import FileStore
 from checkpointkit.stores.files.system import SystemCalls
 from tests.pods.clients.servers import SECRET

@@ -13,7 +13,7 @@ from checkpointkit.cli.pods_arguments import flags_of
 from checkpointkit.cli.text import printable
 from checkpointkit.pods.daemon.serving import serve
 from checkpointkit.pods.daemon.settings import read_settings
-from checkpointkit.pods.daemon.stopping import Stop, handling_signals
+from checkpointkit.stopping import Stop, handling_signals
 
 if TYPE_CHECKING:
     import argparse

@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 from contextlib import ExitStack, closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from checkpointkit.errors import CheckpointError, StoreError
 from checkpointkit.pods.checkpointer import Options, PodCheckpointer
@@ -20,11 +20,11 @@ from checkpointkit.pods.clients.kubelet import KubeletClient
 from checkpointkit.pods.daemon.durations import duration_text
 from checkpointkit.pods.daemon.journal import Journal
 from checkpointkit.pods.daemon.metrics import Metrics, serve_metrics
-from checkpointkit.pods.daemon.stopping import Stop, Stopped, between, while_waiting
 from checkpointkit.pods.files.assetsets import AssetFiles
 from checkpointkit.pods.files.manifests import Manifests
 from checkpointkit.pods.references import TOKEN_PATH
 from checkpointkit.pods.state import PodState
+from checkpointkit.stopping import Stop, Stopped, between, while_waiting
 from checkpointkit.stores.files.system import SystemCalls
 
 if TYPE_CHECKING:
@@ -33,11 +33,16 @@ if TYPE_CHECKING:
     from checkpointkit.pods.daemon.settings import Settings
     from checkpointkit.pods.ticks import Tick
 
+    _T = TypeVar("_T")
+
 __all__ = ["StartError", "alone_on_the_node", "serve"]
 
 _log: Final = logging.getLogger("checkpointkit.pods")
 _POLL: Final = 1.0
 """Seconds between two looks at a lock that another daemon has."""
+_FINISHING: Final = {"delete", "remove", "remove_active", "remove_inactive"}
+"""What is done to its end: a checkpointer that goes is stopped when its active manifest is gone;
+what it had not taken away by then would stay, with secrets, and nobody would take it away."""
 _LEVELS: Final = {"info": logging.INFO, "warning": logging.WARNING}
 
 
@@ -81,9 +86,9 @@ def serve(settings: Settings, stop: Stop) -> None:
             while_waiting(api, stop),
             while_waiting(kubelet, stop),
             while_waiting(runtime, stop),
-            manifests=between(Manifests(directories.inactive, directories.active), stop),
-            assets=between(AssetFiles(directories.roots), stop),
-            state=between(_open_state(directories.state), stop),
+            manifests=_writing(Manifests(directories.inactive, directories.active), stop),
+            assets=_writing(AssetFiles(directories.roots), stop),
+            state=_writing(_open_state(directories.state), stop),
             options=Options(
                 scope=settings.scope,
                 own=settings.own,
@@ -95,6 +100,10 @@ def serve(settings: Settings, stop: Stop) -> None:
         if metrics and settings.metrics:
             stack.enter_context(_shown(metrics, settings.metrics))
         _tick(checkpointer, metrics, settings, stop)
+
+
+def _writing(inner: _T, stop: Stop) -> _T:
+    return between(inner, stop, finishing=_FINISHING)
 
 
 def _tick(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from types import FrameType, TracebackType
 
     _T = TypeVar("_T")
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Stop", "Stopped", "between", "handling_signals", "while_waiting"]
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-
-
-_FINISHING: Final = {"delete", "remove", "remove_active", "remove_inactive"}
-"""What is done to its end: a checkpointer that goes is stopped when its active manifest is gone;
-what it had not taken away by then would stay, with secrets, and nobody would take it away."""
 
 
 class Stopped(BaseException):
@@ -117,18 +112,17 @@ def while_waiting(inner: _T, stop: Stop) -> _T:
     return cast("_T", _Calls(inner, call))
 
 
-def between(inner: _T, stop: Stop) -> _T:
+def between(inner: _T, stop: Stop, *, finishing: Collection[str] = ()) -> _T:
     """Return an object whose methods end, and of which none begins when it is time to stop.
-
-    Those that take something away begin all the same.
 
     Args:
         inner: The object; its methods write.
         stop: Says when.
+        finishing: The names of methods that begin all the same.
     """
 
     def call(method: Any, arguments: Any, named: Any) -> Any:
-        if method.__name__ not in _FINISHING:
+        if method.__name__ not in finishing:
             stop.check()
         return method(*arguments, **named)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from checkpointkit.pods.daemon.stopping import (
+from checkpointkit.stopping import (
     Stop,
     Stopped,
     between,
@@ -156,7 +156,7 @@ def test_what_is_being_taken_away_is_taken_away_to_the_end() -> None:
 
     stop = Stop()
     removals = Removals()
-    guarded = between(removals, stop)
+    guarded = between(removals, stop, finishing={"remove", "remove_active"})
     guarded.remove_active()
     guarded.remove()
     with pytest.raises(Stopped):
