@@ -131,6 +131,7 @@ class Archive:
         state: What it is.
         container: Whose it is; None where that is not known: then it is kept, and counted for
             nobody.
+        by_name: Its name alone says whose it is, for it says nothing itself.
         pod_uid: The UID of its pod; empty where the archive does not say.
         checkpointed_ns: When it was taken, as it says itself.
         named_ns: When it was taken, as its name says.
@@ -149,6 +150,7 @@ class Archive:
     ctime_ns: int = field(repr=False)
     state: State
     container: Container | None = None
+    by_name: bool = False
     pod_uid: str = ""
     checkpointed_ns: int | None = None
     named_ns: int | None = None
