@@ -17,8 +17,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from checkpointkit.cli.arguments import make_parser
+from checkpointkit.cli.logs import logging_to_stderr
 from checkpointkit.cli.pods_arguments import flags_of
-from checkpointkit.cli.pods_run import logging_to_stderr
 from checkpointkit.pods.acceptance import refusals
 from checkpointkit.pods.daemon.flags import Flags
 from checkpointkit.pods.model import CHECKPOINT, CHECKPOINT_OF

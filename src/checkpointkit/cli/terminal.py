@@ -70,23 +70,28 @@ class Progress(AbstractContextManager["Progress"]):
     """A bar on stderr, if that is a terminal and it takes a while; it is gone at the end.
 
     Args:
-        total: How many keys there are.
+        total: How many things there are.
         clock: Tells the seconds.
+        thing: What is counted.
     """
 
-    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, total: int, clock: Callable[[], float] = time.monotonic, *, thing: str = "keys"
+    ) -> None:
         self._total = total
+        self._thing = thing
         self._clock = clock
         self._width = width_of(sys.stderr)
         self._next = clock() + _PATIENCE
         self._shown = 0
 
-    def step(self, done: int) -> None:
-        """Say how many keys are done."""
+    def step(self, done: int, total: int | None = None) -> None:
+        """Say how many are done, and how many there are where that was not known before."""
+        self._total = self._total if total is None else total
         if self._width is None or self._clock() < self._next:
             return
         self._next = self._clock() + _INTERVAL
-        self._draw(progress_bar(done, self._total, self._width))
+        self._draw(progress_bar(done, self._total, self._width, self._thing))
 
     def __exit__(
         self,

@@ -145,15 +145,15 @@ def fields(pairs: Sequence[tuple[str, str]]) -> str:
     return "".join(f"{name.ljust(wide)}{_GAP}{value}".rstrip() + "\n" for name, value in pairs)
 
 
-def progress_bar(done: int, total: int, width: int) -> str:
+def progress_bar(done: int, total: int, width: int, thing: str = "keys") -> str:
     """Return a bar that fits into `width` columns, the last of them left free.
 
     Example:
         >>> progress_bar(5, 20, 37)
         '[#####...............] 5 of 20 keys'
     """
-    count = f" {done:,} of {total:,} keys"
-    longest = f" {total:,} of {total:,} keys"
+    count = f" {done:,} of {total:,} {thing}"
+    longest = f" {total:,} of {total:,} {thing}"
     room = min(width - len(longest) - 3, _WIDEST_BAR)
     if room < _NARROWEST_BAR:
         return count.strip()[: max(width - 1, 0)]
