@@ -54,6 +54,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         "demo",
         "schema",
         "pods",
+        "archives",
     ]
 
 

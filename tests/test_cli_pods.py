@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from checkpointkit.cli.arguments import make_parser
 from checkpointkit.cli.logs import logging_to_stderr

@@ -330,6 +330,18 @@ def test_a_bar_comes_after_a_while_and_goes_at_the_end(person: Callable[[], Scre
     assert seated.shown() == f"\r{' ' * 19}\r"
 
 
+def test_what_is_counted_and_how_much_there_is_may_be_told_later(
+    person: Callable[[], Screen],
+) -> None:
+    seated = person()
+    seated.resize(40)
+    clock = Hands()
+    with Progress(0, clock, thing="archives") as progress:
+        clock.now = 1.0
+        progress.step(500, 1000)
+        assert seated.shown().endswith("] 500 of 1,000 archives")
+
+
 def test_a_short_run_shows_no_bar(person: Callable[[], Screen]) -> None:
     seated = person()
     with Progress(10, Hands()) as progress:

@@ -28,6 +28,8 @@ from sybil.parsers.doctest import DocTestParser
 from sybil.parsers.markdown.codeblock import CodeBlockParser
 
 import checkpointkit
+from checkpointkit.archives.disk.pins import PinError
+from checkpointkit.archives.errors import DirectoryError, PolicyError
 from checkpointkit.kubernetes.http import SourceConfigError
 from checkpointkit.pods.daemon.serving import StartError
 
@@ -38,6 +40,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 CONSOLES_ELSEWHERE = {
+    "docs/archives.md": "tests/test_cli_archives_docs.py",
     "docs/command-line.md": "tests/test_cli_docs.py",
     "docs/pods.md": "tests/test_cli_pods_docs.py",
 }
@@ -185,6 +188,7 @@ def test_each_error_has_its_row() -> None:
     errors = {name for name in checkpointkit.__all__ if name.endswith("Error")}
     errors.remove("CheckpointError")  # the base of them all
     errors |= {SourceConfigError.__name__, StartError.__name__}
+    errors |= {DirectoryError.__name__, PinError.__name__, PolicyError.__name__}
     assert [name for name in errors if f"\n| `{name}`" not in text] == []
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from checkpointkit.cli.arguments import make_parser
 from checkpointkit.cli.pods_arguments import flags_of

@@ -3,18 +3,17 @@
 Kubernetes has the runtime write a tar archive for each checkpoint of a container, and nobody
 deletes any. The way of the data, from the disk to the disk:
 
-- `directory`: the directory that holds the archives, open; everything is reached through it.
-- `scan`: what lies there. `flight` tells whether an archive may still be written, `tarscan` reads
-  what it says of itself, `identity` and `names` say whose it is, `pins` who wants it kept.
-- `inventory`: what was read, as checkpoints, so that nothing is read twice.
-- `plan`: what goes by which rule, and what stays: a pure function. `policies` are its rules;
-  `policyfile` and `operator` read them from files; `orphans` says whose pods are gone.
-- `apply`: deletes what the plan says, if it still is what was planned; `deletions` records it.
-- `watch`: all of it again, whenever an archive is finished.
-- `custody`: digests of archives, each linked to the one before.
+- `disk`: the directory that holds the archives: `disk.scan` says what lies there. `tarscan` reads
+  what an archive says of itself; `identity` and `names` say whose it is.
+- `kept`: what was read, as checkpoints, so that nothing is read twice; the record of what was
+  deleted; a chain of digests.
+- `plan`: what goes by which rule, and what stays: a pure function, in the steps of `planning`.
+  `policies` are its rules, with `checks`, `calendar` and `amounts`; `policyfiles` reads them.
+- `disk.apply`: deletes what the plan says, if it still is what was planned.
+- `retention`: the parts put together. `watching`: all of it again, whenever an archive is finished.
 - `usage`: who has how much; pure.
 
-`model` has the words: `Archive`, `Container`, `State`.
+`model` has the words: `Archive`, `Container`, `State`; `errors` what goes wrong with all of them.
 """
 
 from __future__ import annotations

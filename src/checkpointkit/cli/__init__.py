@@ -1,7 +1,8 @@
 """The command line. What a command needs is imported when it runs.
 
 `arguments` says what may be typed; `read`, `check`, `mend` and `migrate` are the commands, each a
-function that returns an `Outcome`; `run` prints it. `schema` and `pods` have commands of their own.
+function that returns an `Outcome`; `run` prints it. `schema`, `pods` and `archives` have commands
+of their own.
 `text`, `trouble` and `outcome` are pure.
 """
 
@@ -28,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 when all is well; 1 when something in the store is damaged, missing, or could not be
         done, or nobody reads the output any more; 2 when the store cannot be opened or nobody can
-        be asked; 130 on Ctrl-C. For arguments that make no sense argparse ends the process
-        with 2.
+        be asked; 3 when a limit of archives does not hold; 130 on Ctrl-C. For arguments that
+        make no sense argparse ends the process with 2.
     """
     from checkpointkit.cli.arguments import make_parser  # noqa: PLC0415 - imports argparse
 
@@ -68,6 +69,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from checkpointkit.cli.pods import run as run_pods  # noqa: PLC0415 - likewise
 
         return run_pods(arguments)
+    if arguments.command == "archives":
+        from checkpointkit.cli.archives import run as run_archives  # noqa: PLC0415 - likewise
+
+        return run_archives(arguments)
     from checkpointkit.cli.run import run  # noqa: PLC0415 - not needed for the demo
 
     return run(arguments)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from checkpointkit.cli.archives_arguments import add_archives_commands
 from checkpointkit.cli.pods_arguments import add_pods_commands
 from checkpointkit.cli.schema_arguments import add_schema_commands
 from checkpointkit.errors import InvalidKeyError
 from checkpointkit.keys import check_key
 from checkpointkit.stores.base import DEFAULT_MAX_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _STATUSES: Final = (
     "exit status: 0 fine; 1 something in the store is damaged, missing, or could not be done; "
@@ -29,14 +33,23 @@ class _Version(argparse.Action):
 
 
 class _Command(argparse.ArgumentParser):
-    """Takes options between positional arguments, as in `verify STORE --json KEY`, too."""
+    """Takes options between positional arguments, as in `verify STORE --json KEY`, too.
 
+    Attributes:
+        without_command: The commands, and what reads everything that does not begin with one.
+    """
+
+    without_command: tuple[Collection[str], argparse.ArgumentParser] | None = None
     _within = False
 
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride] - overloads
         self, args: Any = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """See `argparse.ArgumentParser.parse_known_args`."""
+        if self.without_command is not None:
+            names, other = self.without_command
+            if not args or args[0] not in {*names, "-h", "--help"}:
+                return other.parse_known_args(args, namespace)
         if self._within or self._subparsers is not None:  # `schema` and `pods` have commands
             return super().parse_known_args(args, namespace)
         self._within = True
@@ -70,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     add_schema_commands(commands)
     add_pods_commands(commands)
+    add_archives_commands(commands)
     return parser
 
 
