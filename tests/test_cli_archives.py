@@ -12,7 +12,7 @@ import pytest
 from checkpointkit.archives.disk.directory import ArchiveDirectory
 from checkpointkit.archives.model import Container, Space
 from checkpointkit.cli import main
-from checkpointkit.cli.archives_words import bar, moment_text, since_text
+from checkpointkit.cli.archives.words import bar, moment_text, since_text
 from tests.archives import making
 from tests.support.states import tree
 from tests.test_cli_archives_support import (
@@ -307,7 +307,7 @@ def test_a_name_gives_way_to_the_bars_on_a_narrow_terminal(
     node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node.add(Container("a-namespace-with-a-name", "a-pod-with-a-name", "a-container-with-a-name"))
-    monkeypatch.setattr("checkpointkit.cli.archives.width_of", lambda _: 68)
+    monkeypatch.setattr("checkpointkit.cli.archives.run.width_of", lambda _: 68)
     lines = archives(capsys, "usage", "--by", "container").splitlines()
     assert lines[-1].startswith("a-namespace-with...  ")
     assert len(lines[-1]) == 67

@@ -81,9 +81,9 @@ def node(quick: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
 
 def use(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a node be the one of all commands that name no directory, at a known time."""
-    monkeypatch.setattr("checkpointkit.cli.archives.datetime", Clock)
-    monkeypatch.setattr("checkpointkit.cli.archives_session.DEFAULT_DIRECTORY", str(node.path))
-    monkeypatch.setattr("checkpointkit.cli.archives_arguments.DEFAULT_STATE", str(node.state))
+    monkeypatch.setattr("checkpointkit.cli.archives.run.datetime", Clock)
+    monkeypatch.setattr("checkpointkit.cli.archives.session.DEFAULT_DIRECTORY", str(node.path))
+    monkeypatch.setattr("checkpointkit.cli.archives.arguments.DEFAULT_STATE", str(node.state))
     monkeypatch.setattr(ArchiveDirectory, "space", lambda _: SPACE)
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from checkpointkit.cli.arguments import make_parser
 from checkpointkit.cli.logs import logging_to_stderr
-from checkpointkit.cli.pods_arguments import flags_of
+from checkpointkit.cli.pods.arguments import flags_of
 from checkpointkit.pods.acceptance import refusals
 from checkpointkit.pods.daemon.flags import Flags
 from checkpointkit.pods.model import CHECKPOINT, CHECKPOINT_OF

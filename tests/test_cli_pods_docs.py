@@ -127,7 +127,7 @@ def played(page: str, node: Node, path: Path, capsys: pytest.CaptureFixture[str]
 def test_each_example_prints_what_the_page_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkpointkit.cli.pods.datetime", Clock)
+    monkeypatch.setattr("checkpointkit.cli.pods.run.datetime", Clock)
     monkeypatch.chdir(tmp_path)
     node = Node(tmp_path)
     node.start()

@@ -52,7 +52,7 @@ def later() -> float:
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("checkpointkit.cli.pods.datetime", Clock)
+    monkeypatch.setattr("checkpointkit.cli.pods.run.datetime", Clock)
 
 
 def shown(node: Node, capsys: Capture) -> tuple[int, str]:

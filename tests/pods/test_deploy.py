@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from checkpointkit.cli.arguments import make_parser
-from checkpointkit.cli.pods_arguments import flags_of
+from checkpointkit.cli.pods.arguments import flags_of
 from checkpointkit.kubernetes.failed import Failed
 from checkpointkit.pods.acceptance import refusals
 from checkpointkit.pods.assets import Asset

@@ -2,8 +2,7 @@
 
 `arguments` says what may be typed; `read`, `check`, `mend` and `migrate` are the commands, each a
 function that returns an `Outcome`; `run` prints it. `schema`, `pods` and `archives` have commands
-of their own.
-`text`, `trouble` and `outcome` are pure.
+of their own. `text`, `trouble` and `outcome` are pure.
 """
 
 from __future__ import annotations
@@ -66,11 +65,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return run_schema(arguments)
     if arguments.command == "pods":
-        from checkpointkit.cli.pods import run as run_pods  # noqa: PLC0415 - likewise
+        from checkpointkit.cli.pods.run import run as run_pods  # noqa: PLC0415 - likewise
 
         return run_pods(arguments)
     if arguments.command == "archives":
-        from checkpointkit.cli.archives import run as run_archives  # noqa: PLC0415 - likewise
+        from checkpointkit.cli.archives.run import run as run_archives  # noqa: PLC0415 - likewise
 
         return run_archives(arguments)
     from checkpointkit.cli.run import run  # noqa: PLC0415 - not needed for the demo

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Final
 
-from checkpointkit.cli.archives_arguments import add_archives_commands
-from checkpointkit.cli.pods_arguments import add_pods_commands
+from checkpointkit.cli.archives.arguments import add_archives_commands
+from checkpointkit.cli.pods.arguments import add_pods_commands
 from checkpointkit.cli.schema_arguments import add_schema_commands
 from checkpointkit.errors import InvalidKeyError
 from checkpointkit.keys import check_key

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from checkpointkit.cli.archives_look import looking
-from checkpointkit.cli.archives_plan import plan_document, plan_text, status_of, unmet_text
-from checkpointkit.cli.archives_policy import choose
-from checkpointkit.cli.archives_words import problems_text, whose
+from checkpointkit.cli.archives.look import looking
+from checkpointkit.cli.archives.plan import plan_document, plan_text, status_of, unmet_text
+from checkpointkit.cli.archives.policy import choose
+from checkpointkit.cli.archives.words import problems_text, whose
 from checkpointkit.cli.outcome import BAD, USAGE, Outcome, Refused
 from checkpointkit.cli.terminal import ask, can_ask
 from checkpointkit.cli.text import bytes_text, plural, printable
@@ -15,7 +15,7 @@ from checkpointkit.cli.text import bytes_text, plural, printable
 if TYPE_CHECKING:
     from checkpointkit.archives.disk.apply import Applied
     from checkpointkit.archives.retention import Look
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.session import Session
 
 NOT_DONE = "nothing was deleted\n"
 """What people read when they have said no."""

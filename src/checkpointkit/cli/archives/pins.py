@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from checkpointkit.archives.disk import pins
 from checkpointkit.archives.disk.directory import ArchiveDirectory
-from checkpointkit.cli.archives_words import problems_text
+from checkpointkit.cli.archives.words import problems_text
 from checkpointkit.cli.outcome import BAD, FINE, USAGE, Outcome, Refused
 from checkpointkit.cli.text import printable
 
 if TYPE_CHECKING:
     from checkpointkit.archives.disk.pins import Pinned
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.session import Session
 
 
 def change_pins(session: Session) -> Outcome:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from checkpointkit.cli.archives_look import look_at
-from checkpointkit.cli.archives_policy import choose
-from checkpointkit.cli.archives_words import (
+from checkpointkit.cli.archives.look import look_at
+from checkpointkit.cli.archives.policy import choose
+from checkpointkit.cli.archives.words import (
     archives_text,
     container_document,
     moment_text,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from checkpointkit.archives.plan import Decision, Plan
     from checkpointkit.archives.retention import Look
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.session import Session
 
 UNMET: Final = 3
 """A limit does not hold."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from checkpointkit.archives.kept.inventory import Inventory
 from checkpointkit.archives.retention import Retention
-from checkpointkit.cli.archives_policy import duration
+from checkpointkit.cli.archives.policy import duration
 from checkpointkit.cli.outcome import USAGE, Refused
 from checkpointkit.cli.terminal import Progress
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from checkpointkit.archives.policies import Policy
     from checkpointkit.archives.retention import Look
     from checkpointkit.archives.watching.orphans import KubernetesLookup
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.session import Session
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from checkpointkit.cli.objects import read_objects
 from checkpointkit.cli.outcome import BAD, FINE, USAGE, Outcome, Refused
-from checkpointkit.cli.pods_arguments import flags_of
+from checkpointkit.cli.pods.arguments import flags_of
 from checkpointkit.cli.text import INDENT, json_text, plural, printable
 from checkpointkit.pods.assets import Asset, Roots, read_asset
 from checkpointkit.pods.model import CHECKPOINT, CHECKPOINT_OF

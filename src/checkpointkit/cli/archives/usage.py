@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 from checkpointkit.archives.model import Level
 from checkpointkit.archives.policies import Policy
 from checkpointkit.archives.usage import usage
-from checkpointkit.cli.archives_arguments import LEVELS
-from checkpointkit.cli.archives_look import look_at
-from checkpointkit.cli.archives_words import (
+from checkpointkit.cli.archives.arguments import LEVELS
+from checkpointkit.cli.archives.look import look_at
+from checkpointkit.cli.archives.words import (
     archives_text,
     bar,
     problems_text,
@@ -25,7 +25,7 @@ from checkpointkit.cli.text import bytes_text, plural, printable
 
 if TYPE_CHECKING:
     from checkpointkit.archives.usage import Group, Usage
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.session import Session
 
 _GAP: Final = "  "
 _NARROWEST: Final = 12

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from checkpointkit.archives.watching.watch import run_watch
-from checkpointkit.cli.archives_look import lookup_of
-from checkpointkit.cli.archives_policy import choose, duration
+from checkpointkit.cli.archives.look import lookup_of
+from checkpointkit.cli.archives.policy import choose, duration
 from checkpointkit.cli.logs import logging_to_stderr
 from checkpointkit.cli.outcome import FINE, USAGE, Outcome, Refused
 from checkpointkit.errors import MissingExtraError
 from checkpointkit.stopping import Stop, handling_signals
 
 if TYPE_CHECKING:
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.session import Session
 
 
 def watch(session: Session) -> Outcome:

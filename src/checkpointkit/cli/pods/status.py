@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 
 from checkpointkit.cli.outcome import BAD, FINE, USAGE, Outcome, Refused
-from checkpointkit.cli.pods_arguments import flags_of
+from checkpointkit.cli.pods.arguments import flags_of
 from checkpointkit.cli.text import age_text, plural, printable, table
 from checkpointkit.pods.acceptance import refusals
 from checkpointkit.pods.daemon.settings import read_directories

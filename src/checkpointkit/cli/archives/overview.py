@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from checkpointkit.archives.model import Level, State
 from checkpointkit.archives.usage import usage
-from checkpointkit.cli.archives_look import look_at
-from checkpointkit.cli.archives_plan import plan_document, plan_words, status_of
-from checkpointkit.cli.archives_policy import choose
-from checkpointkit.cli.archives_words import (
+from checkpointkit.cli.archives.look import look_at
+from checkpointkit.cli.archives.plan import plan_document, plan_words, status_of
+from checkpointkit.cli.archives.policy import choose
+from checkpointkit.cli.archives.words import (
     NONE,
     archives_text,
     problems_text,
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from checkpointkit.archives.retention import Look
     from checkpointkit.archives.usage import Totals, Usage
-    from checkpointkit.cli.archives_policy import Chosen
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.policy import Chosen
+    from checkpointkit.cli.archives.session import Session
 
 _TOP: Final = 5
 _COLUMNS: Final = ("CONTAINER", "ARCHIVES", "SIZE", "SHARE", "OLDEST", "NEWEST")

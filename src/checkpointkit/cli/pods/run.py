@@ -47,18 +47,18 @@ def _carry_out(arguments: argparse.Namespace) -> Outcome:
     # each is imported for its command alone: the others have no use for it
     match arguments.part:
         case "sanitize":
-            from checkpointkit.cli import pods_sanitize  # noqa: PLC0415
+            from checkpointkit.cli.pods import sanitize  # noqa: PLC0415
 
-            return pods_sanitize.sanitize(arguments, os.environ)
+            return sanitize.sanitize(arguments, os.environ)
         case "status":
-            from checkpointkit.cli import pods_status  # noqa: PLC0415
+            from checkpointkit.cli.pods import status  # noqa: PLC0415
 
             now = datetime.now(UTC).timestamp()
-            return pods_status.status(arguments, now, width_of(sys.stdout))
+            return status.status(arguments, now, width_of(sys.stdout))
         case _:
-            from checkpointkit.cli import pods_run  # noqa: PLC0415
+            from checkpointkit.cli.pods import daemon  # noqa: PLC0415
 
-            return pods_run.run(arguments, os.environ)
+            return daemon.run(arguments, os.environ)
 
 
 def _fail(name: str, status: int, text: str, error: dict[str, Any], *, as_json: bool) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from checkpointkit.cli.logs import logging_to_stderr
 from checkpointkit.cli.outcome import FINE, USAGE, Outcome, Refused
-from checkpointkit.cli.pods_arguments import flags_of
+from checkpointkit.cli.pods.arguments import flags_of
 from checkpointkit.pods.daemon.serving import serve
 from checkpointkit.pods.daemon.settings import read_settings
 from checkpointkit.stopping import Stop, handling_signals

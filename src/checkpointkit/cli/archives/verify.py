@@ -8,8 +8,8 @@ from checkpointkit.archives.disk.directory import ArchiveDirectory
 from checkpointkit.archives.kept.links import check_export
 from checkpointkit.archives.model import State
 from checkpointkit.archives.policies import Policy
-from checkpointkit.cli.archives_look import looking, open_inventory
-from checkpointkit.cli.archives_words import problems_text, taken_ns
+from checkpointkit.cli.archives.look import looking, open_inventory
+from checkpointkit.cli.archives.words import problems_text, taken_ns
 from checkpointkit.cli.outcome import BAD, FINE, USAGE, Outcome, Refused
 from checkpointkit.cli.terminal import Progress
 from checkpointkit.cli.text import plural, printable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from checkpointkit.archives.kept.inventory import Inventory
     from checkpointkit.archives.kept.links import ChainReport, Fault
     from checkpointkit.archives.model import Archive
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.session import Session
 
 _BAD_STATES: Final = (State.BROKEN, State.UNREADABLE)
 _NO_CHAIN: Final = "no digests are recorded; --record records them\n"

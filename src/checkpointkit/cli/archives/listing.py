@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from checkpointkit.archives.model import State
 from checkpointkit.archives.policies import Policy
-from checkpointkit.cli.archives_arguments import LEVELS
-from checkpointkit.cli.archives_look import look_at, open_inventory
-from checkpointkit.cli.archives_words import (
+from checkpointkit.cli.archives.arguments import LEVELS
+from checkpointkit.cli.archives.look import look_at, open_inventory
+from checkpointkit.cli.archives.words import (
     NONE,
     archive_document,
     archives_text,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from checkpointkit.archives.kept.deletions import Deletion
     from checkpointkit.archives.model import Archive
-    from checkpointkit.cli.archives_session import Session
+    from checkpointkit.cli.archives.session import Session
 
 _COLUMNS: Final = ("ARCHIVE", "AGE", "SIZE", "STATE", "PINS", "PROBLEM")
 _LONG: Final = ("ARCHIVE", "TAKEN", "AGE", "SIZE", "STATE", "PINS", "NAME", "PROBLEM")

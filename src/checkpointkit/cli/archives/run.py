@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from checkpointkit.cli.archives_session import Session
+from checkpointkit.cli.archives.session import Session
 from checkpointkit.cli.outcome import USAGE, Outcome, Refused
 from checkpointkit.cli.terminal import encoding_of, width_of, write
 from checkpointkit.cli.text import INDENT, json_text, printable
@@ -49,37 +49,37 @@ def _carry_out(session: Session) -> Outcome:  # noqa: PLR0911 - one for each com
     # each is imported for its command alone: the others have no use for it
     match session.arguments.part:
         case "":
-            from checkpointkit.cli import archives_overview  # noqa: PLC0415
+            from checkpointkit.cli.archives import overview  # noqa: PLC0415
 
-            return archives_overview.overview(session)
+            return overview.overview(session)
         case "list":
-            from checkpointkit.cli import archives_list  # noqa: PLC0415
+            from checkpointkit.cli.archives import listing  # noqa: PLC0415
 
-            return archives_list.list_archives(session)
+            return listing.list_archives(session)
         case "usage":
-            from checkpointkit.cli import archives_usage  # noqa: PLC0415
+            from checkpointkit.cli.archives import usage  # noqa: PLC0415
 
-            return archives_usage.show_usage(session)
+            return usage.show_usage(session)
         case "verify":
-            from checkpointkit.cli import archives_verify  # noqa: PLC0415
+            from checkpointkit.cli.archives import verify  # noqa: PLC0415
 
-            return archives_verify.verify(session)
+            return verify.verify(session)
         case "pin" | "unpin":
-            from checkpointkit.cli import archives_pins  # noqa: PLC0415
+            from checkpointkit.cli.archives import pins  # noqa: PLC0415
 
-            return archives_pins.change_pins(session)
+            return pins.change_pins(session)
         case "watch":
-            from checkpointkit.cli import archives_watch  # noqa: PLC0415
+            from checkpointkit.cli.archives import watch  # noqa: PLC0415
 
-            return archives_watch.watch(session)
+            return watch.watch(session)
         case "plan":
-            from checkpointkit.cli import archives_plan  # noqa: PLC0415
+            from checkpointkit.cli.archives import plan  # noqa: PLC0415
 
-            return archives_plan.show_plan(session)
+            return plan.show_plan(session)
         case _:
-            from checkpointkit.cli import archives_apply  # noqa: PLC0415
+            from checkpointkit.cli.archives import apply  # noqa: PLC0415
 
-            return archives_apply.carry_out(session)
+            return apply.carry_out(session)
 
 
 def _fail(session: Session, status: int, text: str, error: Mapping[str, Any]) -> int:

@@ -10,7 +10,7 @@ from checkpointkit.archives.amounts import parse_duration
 from checkpointkit.archives.errors import PolicyError
 from checkpointkit.archives.model import DEFAULT_DIRECTORY
 from checkpointkit.archives.policies import DEFAULT_RULES, Policy, Rules
-from checkpointkit.cli.archives_arguments import COUNTS
+from checkpointkit.cli.archives.arguments import COUNTS
 from checkpointkit.cli.outcome import USAGE, Refused
 from checkpointkit.cli.text import printable
 

@@ -1,0 +1,3 @@
+"""`checkpointkit archives`: `run` chooses the command, `arguments` says what may be typed."""
+
+from __future__ import annotations
