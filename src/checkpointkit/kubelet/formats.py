@@ -71,7 +71,7 @@ class Format:
     hashed_as: str = ""
     own_name_too: bool = False
     zero_passes: bool = False
-    before: dict[str, Any] = field(factory=dict)
+    before: dict[str, Any] = field(factory=dict, eq=False)
 
     @property
     def name(self) -> str:

@@ -225,19 +225,18 @@ def _check_cpus(
             if each is not taken and each.format is CPU_V3 and each.document and not state[name]:
                 state[name] = each.document[name]
     _check_policy(state, policy)
-    _check_set(state["default_cpu_set"], "could not parse default cpu set {cpus}")
+    _check_set("default cpu set", state["default_cpu_set"], "")
     for pod, sets in entries.items():
         for container, cpus in sets.items():
-            where = f"could not parse cpuset {{cpus}} for container {quote(container)} in pod "
-            _check_set(cpus, f"{where.replace('{cpus}', '{cpus}')}{quote(pod)}")
+            _check_set("cpuset", cpus, f" for container {quote(container)} in pod {quote(pod)}")
 
 
-def _check_set(cpus: str, where: str) -> None:
+def _check_set(what: str, cpus: str, whose: str) -> None:
     problem = ""
     try:
         parse_cpus(cpus)
     except CpuSetError as error:
-        problem = f"{where.replace('{cpus}', quote(cpus), 1)}: {error}"
+        problem = f"could not parse {what} {quote(cpus)}{whose}: {error}"
     if problem:
         raise _Refused(problem)
 
