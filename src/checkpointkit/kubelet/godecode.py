@@ -31,7 +31,7 @@ from checkpointkit.kubelet.gotypes import (
 )
 from checkpointkit.kubernetes.quantity import parse_quantity
 
-__all__ = ["GoTypeError", "decode", "field_named", "zero"]
+__all__ = ["GoTypeError", "decode", "field_named", "fits", "zero"]
 
 _INT: Final = re.compile(r"[-+]?[0-9]{1,400}", re.ASCII)
 _NO_AMOUNT: Final = (
@@ -122,6 +122,16 @@ struct field T.n of type int
     return value
 
 
+def fits(kind: GoType, node: Any) -> bool:
+    """Tell whether a document can be decoded into a value of any type."""
+    decoder = _Decoder()
+    try:
+        decoder.value(kind, node, zero(kind))
+    except _Ended:
+        return False
+    return not decoder.problem
+
+
 class _Decoder:
     """One decoding: where it is, the first error, and what slices keep behind their end."""
 
@@ -146,7 +156,7 @@ class _Decoder:
         if node is None:
             return None if isinstance(kind, MapOf | ListOf | Bytes | Pointer) else old
         if isinstance(kind, Text):
-            if type(node) is str:
+            if isinstance(node, str):
                 return node
         elif isinstance(kind, MapOf):
             if type(node) is tuple:
@@ -185,14 +195,14 @@ class _Decoder:
         item = kind.value
         if isinstance(kind.key, Text) and isinstance(item, Text):
             for key, text in node:
-                value[key] = text if type(text) is str else self.value(item, text, "")
+                value[key] = text if isinstance(text, str) else self.value(item, text, "")
             return value
         for key, each in node:
             new = self.value(item, each, zero(item))
             if isinstance(kind.key, Text):
                 value[key] = new
             elif _INT.fullmatch(key) and kind.key.holds(int(key)):
-                value[str(int(key))] = new
+                value[_placed(str(int(key)), key)] = new
             else:
                 self._save(f"number {key}", kind.key.go)
         return value
@@ -210,13 +220,13 @@ class _Decoder:
         return value
 
     def _number(self, kind: Number, node: Any, old: int) -> int:
-        if type(node) is int:
+        if isinstance(node, int) and node is not True and node is not False:
             if kind.holds(node):
                 return node
-        elif type(node) is not RawNumber:
+        elif not isinstance(node, RawNumber):
             self._save(_name(node), kind.go)
             return old
-        elif node == "-0" and kind.signed:
+        elif node.text == "-0" and kind.signed:
             return 0
         self._save(f"number {node}", kind.go)
         return old
@@ -229,11 +239,11 @@ class _Decoder:
                 for at, each in enumerate(node)
             ]
             return base64.b64encode(bytes(numbers)).decode()
-        if type(node) is not str:
+        if not isinstance(node, str):
             self._save(_name(node), kind.go)
             return old
         try:
-            return base64.b64encode(decode_base64(node)).decode()
+            return _placed(base64.b64encode(decode_base64(node)).decode(), node)
         except Base64Error as error:
             self.problem = self.problem or str(error)
         return old
@@ -250,7 +260,8 @@ class _Decoder:
             raise _Ended(inner.problem)
         for field in kind.fields:
             try:
-                value[field.name] = format_cpus(parse_cpus(value[field.name]))
+                text = value[field.name]
+                value[field.name] = _placed(format_cpus(parse_cpus(text)), text)
             except CpuSetError as error:
                 problem = f"failed to parse cpuset: {error}"
             else:
@@ -259,10 +270,16 @@ class _Decoder:
         return value
 
 
+def _placed(text: str, node: str) -> str:
+    """Return a text as one that knows its place, if the one that it was made of does."""
+    place = getattr(node, "placed", None)
+    return text if place is None else place(text)
+
+
 def _amount(node: Any) -> str:
     if node is None:
         return "0"
-    if isinstance(node, str | int) and type(node) is not bool:
+    if isinstance(node, str | int | RawNumber) and type(node) is not bool:
         text = str(node).strip()
         if parse_quantity(text) is not None:
             return text
@@ -271,7 +288,7 @@ def _amount(node: Any) -> str:
 
 def _name(node: Any) -> str:
     """Return what Go calls a value in its errors."""
-    if type(node) is bool:
+    if isinstance(node, bool):
         return "bool"
     if isinstance(node, int | RawNumber):
         return "number"

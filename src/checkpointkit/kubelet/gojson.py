@@ -17,7 +17,7 @@ from typing import Any, Final, NoReturn
 
 from checkpointkit.kubelet.gotext import quote_byte
 
-__all__ = ["MAX_DEPTH", "GoSyntaxError", "RawNumber", "parse"]
+__all__ = ["MAX_DEPTH", "GoSyntaxError", "RawNumber", "Scanner", "parse"]
 
 MAX_DEPTH: Final = 10_000
 """How deep arrays and objects may be nested."""
@@ -38,10 +38,29 @@ class GoSyntaxError(ValueError):
         return str(self.args[0])
 
 
-class RawNumber(str):
-    """A number that is no int, or is written as none: `1.0`, `1e0`, `-0`."""
+class RawNumber:
+    """A number that is no int, or is written as none: `1.0`, `1e0`, `-0`.
 
-    __slots__ = ()
+    Args:
+        text: As it is written.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RawNumber) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 def parse(data: bytes) -> Any:
@@ -52,7 +71,7 @@ def parse(data: bytes) -> Any:
 
     Example:
         >>> parse(b'{"a": [1, 1.0], "a": null}')
-        (('a', [1, '1.0']), ('a', None))
+        (('a', [1, 1.0]), ('a', None))
         >>> parse(b'{"a": "\xff\\ud800"}')
         (('a', '��'),)
         >>> parse(b'{"a" 1}')
@@ -66,7 +85,7 @@ def parse(data: bytes) -> Any:
         document, end = _quickly(plain)
         if end >= 0 and end == len(plain):
             return document
-    return _Scanner(text).document()
+    return Scanner(text).document()
 
 
 def _quickly(text: str) -> tuple[Any, int]:
@@ -115,8 +134,12 @@ _HIGH: Final = range(0xD800, 0xDC00)
 _LOW: Final = range(0xDC00, 0xE000)
 
 
-class _Scanner:
-    """One pass over the text, without recursion."""
+class Scanner:
+    """One pass over the text, without recursion.
+
+    Args:
+        text: The bytes as UTF-8, what is none of it as lone surrogates.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -240,12 +263,12 @@ class _Scanner:
         while True:
             match = _PLAIN.match(self._text, self._at)
             assert match is not None  # it matches nothing, too
-            parts.append(match.group())
+            parts.append(self._plain(match.group()))
             self._at = match.end()
             char = self._peek()
             if char == '"':
                 self._at += 1
-                return _ESCAPED_BYTE.sub("\ufffd", "".join(parts))
+                return "".join(parts)
             if char != "\\":
                 self._refuse("in string literal")
             self._at += 1
@@ -257,6 +280,9 @@ class _Scanner:
                 self._at += 1
             else:
                 self._refuse_within("in string escape code")
+
+    def _plain(self, text: str) -> str:
+        return _ESCAPED_BYTE.sub("\ufffd", text)
 
     def _code(self) -> str:
         """Read `uXXXX` after a backslash, and the other half of a pair of surrogates."""
