@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from checkpointkit import CheckpointManager, Schema
+from checkpointkit.envelope import encode_payload, make_header, seal_envelope
 from checkpointkit.errors import (
     CheckpointTooLargeError,
     ConflictError,
     CorruptCheckpointError,
     EncodeError,
     LockTimeoutError,
+    MigrationError,
     OutcomeUnknownError,
     ReadOnlyError,
     StoreError,
@@ -39,6 +41,7 @@ from checkpointkit.kubelet import (
     cpu_v3,
 )
 from checkpointkit.kubelet.formats import CPU_V2
+from checkpointkit.kubelet.models import SCHEMAS
 from checkpointkit.kubelet.store import KubeletCalls
 from checkpointkit.kubelet.verdicts import render
 from checkpointkit.testing import StoreOpener, StoreTests
@@ -71,8 +74,6 @@ def test_go_code_finds_the_file_that_the_kubelet_would_have_written(tmp_path: Pa
 def test_every_file_of_the_kubelet_is_read_and_written_again_through_the_manager(
     tmp_path: Path,
 ) -> None:
-    from checkpointkit.kubelet.models import SCHEMAS
-
     store = KubeletStore(tmp_path)
     for vector in vectors():
         if vector.by_the_kubelet and not vector.facts["notes"].startswith("V1 with"):
@@ -125,10 +126,8 @@ def test_version_1_needs_the_containers_of_the_node(tmp_path: Path) -> None:
     found = CheckpointManager(store, cpu_v3(names.get)).get(CPU)
     assert found.entries is not None
     assert set(found.entries["pod"] or {}) == {str(n) for n in range(len(names))}
-    from checkpointkit.errors import MigrationError
-
     with pytest.raises(MigrationError, match="not known on this node"):
-        CheckpointManager(store, cpu_v3({}.get)).get(CPU)
+        CheckpointManager(store, cpu_v3(lambda _: None)).get(CPU)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +176,6 @@ def test_what_is_no_file_is_corrupt(tmp_path: Path, made: str) -> None:
 class CheckpointBytes:
     @staticmethod
     def of(number: int) -> bytes:
-        from checkpointkit.envelope import encode_payload, make_header, seal_envelope
-
         schema = cpu_v2()
         payload = encode_payload(schema.dump(NONE))
         header = make_header(
@@ -238,7 +235,7 @@ def test_a_directory_that_is_none_any_more_is_no_empty_store(tmp_path: Path) -> 
     os.rename(tmp_path / "state", tmp_path / "moved")
     for look in (
         lambda: store.read("a"),
-        lambda: store.keys(),
+        store.keys,
         lambda: store.write("a", lambda number, previous: b""),
     ):
         with pytest.raises(StoreUnavailableError):
@@ -290,9 +287,7 @@ def test_a_directory_that_cannot_be_synced_leaves_the_outcome_open(
         ("unlink", lambda store: store.remove("a")),
     ],
 )
-def test_what_the_disk_says_is_an_error_of_the_store(
-    tmp_path: Path, call: str, work: Any
-) -> None:
+def test_what_the_disk_says_is_an_error_of_the_store(tmp_path: Path, call: str, work: Any) -> None:
     KubeletStore(tmp_path).write("a", lambda number, previous: b"before")
     with pytest.raises(StoreError, match="ENOSPC"):
         work(KubeletStore(tmp_path, system=Failing(call)))

@@ -24,7 +24,9 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 def test_there_are_as_many_as_there_are() -> None:
     assert len(vectors()) == 1218
     assert sum(vector.by_the_kubelet for vector in vectors()) == 56
-    assert {kind for kind in KINDS.values()} == {each for each in FORMATS if "actuated" not in each.file}
+    assert set(KINDS.values()) == {
+        each for each in FORMATS if "actuated" not in each.file
+    }
 
 
 @each_kind

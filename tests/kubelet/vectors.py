@@ -38,8 +38,10 @@ class Vector:
     @property
     def by_the_kubelet(self) -> bool:
         """Whether a kubelet wrote it itself, and would write it again."""
-        notes = self.facts.get("notes", "")
-        return self.facts["verify"] == "ok" and notes.startswith(("written by", "V1 with the"))
+        notes: str = self.facts.get("notes", "")
+        return bool(self.facts["verify"] == "ok") and notes.startswith(
+            ("written by", "V1 with the")
+        )
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
+from checkpointkit.cli.kubelet_arguments import add_kubelet_commands
 from checkpointkit.cli.pods_arguments import add_pods_commands
 from checkpointkit.cli.schema_arguments import add_schema_commands
 from checkpointkit.errors import InvalidKeyError
@@ -37,7 +38,7 @@ class _Command(argparse.ArgumentParser):
         self, args: Any = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
         """See `argparse.ArgumentParser.parse_known_args`."""
-        if self._within or self._subparsers is not None:  # `schema` and `pods` have commands
+        if self._within or self._subparsers is not None:  # `schema` and others have commands
             return super().parse_known_args(args, namespace)
         self._within = True
         try:
@@ -70,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     add_schema_commands(commands)
     add_pods_commands(commands)
+    add_kubelet_commands(commands)
     return parser
 
 

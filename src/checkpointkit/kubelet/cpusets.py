@@ -24,7 +24,10 @@ def _number(text: str) -> int:
     if not _INT.fullmatch(text) or not text.isascii():
         raise CpuSetError(f"strconv.Atoi: parsing {quote(text)}: invalid syntax")
     digits = text.lstrip("+-").lstrip("0") or "0"
-    if len(digits) > _MOST_DIGITS or not -(2**63) <= int(text[:1].strip("+0123456789") + digits) < 2**63:
+    if (
+        len(digits) > _MOST_DIGITS
+        or not -(2**63) <= int(text[:1].strip("+0123456789") + digits) < 2**63
+    ):
         raise CpuSetError(f"strconv.Atoi: parsing {quote(text)}: value out of range")
     return int(text)
 

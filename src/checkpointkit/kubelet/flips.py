@@ -13,18 +13,25 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from attrs import evolve, frozen
 
-from checkpointkit.kubelet.formats import Format
 from checkpointkit.kubelet.cpusets import CpuSetError, format_cpus, parse_cpus
 from checkpointkit.kubelet.gobase64 import Base64Error, decode_base64
-from checkpointkit.kubelet.godump import dump
 from checkpointkit.kubelet.godecode import GoTypeError, decode, field_named
+from checkpointkit.kubelet.godump import dump
 from checkpointkit.kubelet.gojson import GoSyntaxError, parse
-from checkpointkit.kubelet.gotypes import Bytes, CpuSet, GoType, ListOf, MapOf, Number, Pointer, Struct
+from checkpointkit.kubelet.gotypes import (
+    Bytes,
+    CpuSet,
+    GoType,
+    ListOf,
+    MapOf,
+    Number,
+    Pointer,
+    Struct,
+)
 from checkpointkit.kubelet.places import (
     Piece,
     Span,
@@ -36,6 +43,11 @@ from checkpointkit.kubelet.places import (
 )
 from checkpointkit.kubelet.sums import FNV_BASIS, FNV_PRIME
 from checkpointkit.kubelet.verdicts import Reading, Verdict, read, render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from checkpointkit.kubelet.formats import Format
 
 __all__ = ["LARGEST", "Flip", "find_flips"]
 
@@ -56,12 +68,14 @@ class Flip:
         bit: Which bit of it, from 0 for the lowest.
         reading: How the repaired file is read.
         in_checksum: Whether it is a digit of the checksum, and all the rest is as it was hashed.
+        written: Whether the repaired file is, byte for byte, what the kubelet would write.
     """
 
     offset: int
     bit: int
     reading: Reading
     in_checksum: bool
+    written: bool
 
     def repair(self, data: bytes) -> bytes:
         """Return the file with the bit turned over."""
@@ -90,9 +104,7 @@ def find_flips(kinds: Iterable[Format], data: bytes) -> tuple[Flip, ...]:
         found = _in_no_json(kinds, data, error.offset)
     else:
         found = (
-            (kind, offset, bit)
-            for kind in kinds
-            for offset, bit in _in_json(kind, data, document)
+            (kind, offset, bit) for kind in kinds for offset, bit in _in_json(kind, data, document)
         )
     flips: dict[tuple[str, int, int], Flip] = {}
     for kind, offset, bit in found:
@@ -104,7 +116,7 @@ def find_flips(kinds: Iterable[Format], data: bytes) -> tuple[Flip, ...]:
     found_flips = tuple(flips[name] for name in sorted(flips, key=lambda name: name[1:]))
     # Where a bit only hides a field that says nothing, another one makes it right: the kubelet
     # has written none of those files.
-    written = tuple(flip for flip in found_flips if _is_written(flip, data))
+    written = tuple(flip for flip in found_flips if flip.written)
     return written or found_flips
 
 
@@ -115,12 +127,9 @@ def _proven(kind: Format, data: bytes, offset: int, bit: int) -> Flip | None:
     reading = read(kind, changed)
     if reading.verdict is not Verdict.OK or not reading.stored:
         return None
-    return Flip(offset, bit, reading, _is_in_checksum(kind, data, offset, bit))
-
-
-def _is_written(flip: Flip, data: bytes) -> bool:
-    state = flip.reading.document or {}
-    return render(flip.reading.format, state) == flip.repair(data)
+    in_checksum = _is_in_checksum(kind, data, offset, bit)
+    written = render(kind, reading.document or {}) == changed
+    return Flip(offset, bit, reading, in_checksum, written)
 
 
 def _is_in_checksum(kind: Format, data: bytes, offset: int, bit: int) -> bool:

@@ -1,4 +1,4 @@
-"""The kubelet's checkpoint formats: their Go types, what is hashed of them, and their files. Pure."""
+"""The kubelet's checkpoint formats: their Go types, what is hashed, and their files. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from checkpointkit.kubelet.gotypes import (
 from checkpointkit.kubelet.sums import crc32, fnv1a32
 
 __all__ = [
-    "ALLOCATED_PODS",
     "ACTUATED_PODS",
+    "ALLOCATED_PODS",
     "CPU_V1",
     "CPU_V2",
     "CPU_V3",
@@ -75,7 +75,7 @@ class Format:
 
     @property
     def name(self) -> str:
-        """The name of the file with the version, where there are several: `cpu_manager_state V2`."""
+        """The name of the file, with the version where there are several."""
         return f"{self.file} V{self.version}" if self.file in _VERSIONED else self.file
 
     def fresh(self) -> dict[str, Any]:
@@ -375,6 +375,4 @@ FORMATS: Final = (
 FILES: Final = tuple(dict.fromkeys(each.file for each in FORMATS))
 """The names of the files."""
 
-_VERSIONED: Final = frozenset(
-    {CPU_V1.file, MEMORY_V1.file}
-)
+_VERSIONED: Final = frozenset({CPU_V1.file, MEMORY_V1.file})

@@ -8,9 +8,7 @@ from typing import Final
 
 __all__ = ["Base64Error", "decode_base64"]
 
-_WHOLE: Final = re.compile(
-    rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-)
+_WHOLE: Final = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _DIGITS: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 _LINE_ENDS: Final = b"\r\n"
 _PAD: Final = ord("=")
@@ -23,13 +21,13 @@ class Base64Error(ValueError):
 
 
 def decode_base64(text: str) -> bytes:
-    """Return the bytes; line ends are ignored, and so are bits that pad the last byte.
+    r"""Return the bytes; line ends are ignored, and so are bits that pad the last byte.
 
     Raises:
         Base64Error: It is none.
 
     Example:
-        >>> decode_base64("YW\\nI=")
+        >>> decode_base64("YW\nI=")
         b'ab'
         >>> decode_base64("YW?=")
         Traceback (most recent call last):

@@ -35,8 +35,7 @@ __all__ = ["GoTypeError", "decode", "field_named", "fits", "zero"]
 
 _INT: Final = re.compile(r"[-+]?[0-9]{1,400}", re.ASCII)
 _NO_AMOUNT: Final = (
-    "quantities must match the regular expression "
-    "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 )
 _BYTE: Final = Number("uint8", signed=False, bits=8)
 _FOLDED: Final = str.maketrans({"\u212a": "K", "\u017f": "S"})
@@ -255,7 +254,7 @@ class _Decoder:
         """
         inner = _Decoder(self._struct, self._path)
         texts = Struct(kind.helper, tuple(evolve(each, type=Text()) for each in kind.fields))
-        value = inner.value(texts, node, zero(texts))
+        value: dict[str, Any] = inner.value(texts, node, zero(texts))
         if inner.problem:
             raise _Ended(inner.problem)
         for field in kind.fields:

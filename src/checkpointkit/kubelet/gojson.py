@@ -98,7 +98,12 @@ def _quickly(text: str) -> tuple[Any, int]:
 
 
 def _end_of_space(text: str, start: int) -> int:
-    match = _SPACE.match(text, start)
+    return _end_of(_SPACE, text, start)
+
+
+def _end_of(pattern: re.Pattern[str], text: str, start: int) -> int:
+    """Return where a pattern that also matches nothing ends."""
+    match = pattern.match(text, start)
     return match.end() if match else start
 
 
@@ -186,7 +191,9 @@ class Scanner:
                         key = self._key()
                     break
                 if char != ("}" if is_object else "]"):
-                    self._refuse("after object key:value pair" if is_object else "after array element")
+                    self._refuse(
+                        "after object key:value pair" if is_object else "after array element"
+                    )
                 self._at += 1
                 value = tuple(items) if is_object else items
                 items, key = stack.pop()
@@ -225,16 +232,18 @@ class Scanner:
     def _scalar(self, char: str) -> Any:
         if char == '"':
             return self._string()
+        if char == "-" or "0" <= char <= "9":
+            return self._number()
         if char in _LITERALS:
             word, value = _LITERALS[char]
             for expected in word:
                 if self._peek() != expected:
-                    self._refuse_within(f"in literal {word} (expecting {quote_byte(ord(expected))})")
+                    self._refuse_within(
+                        f"in literal {word} (expecting {quote_byte(ord(expected))})"
+                    )
                 self._at += 1
             return value
-        if char == "-" or "0" <= char <= "9":
-            return self._number()
-        self._refuse("looking for beginning of value")
+        return self._refuse("looking for beginning of value")
 
     def _number(self) -> Any:
         match = _NUMBER.match(self._text, self._at)
@@ -261,10 +270,9 @@ class Scanner:
         parts: list[str] = []
         self._at += 1
         while True:
-            match = _PLAIN.match(self._text, self._at)
-            assert match is not None  # it matches nothing, too
-            parts.append(self._plain(match.group()))
-            self._at = match.end()
+            end = _end_of(_PLAIN, self._text, self._at)
+            parts.append(self._plain(self._text[self._at : end]))
+            self._at = end
             char = self._peek()
             if char == '"':
                 self._at += 1
@@ -297,9 +305,8 @@ class Scanner:
         return "\ufffd" if code in _HIGH or code in _LOW else chr(code)
 
     def _hex(self) -> int:
-        match = _HEX.match(self._text, self._at + 1)
-        assert match is not None  # it matches nothing, too
-        self._at = match.end()
-        if len(match.group()) != 4:  # noqa: PLR2004 - the digits of a code
+        start = self._at + 1
+        self._at = _end_of(_HEX, self._text, start)
+        if self._at - start != 4:  # noqa: PLR2004 - the digits of a code
             self._refuse_within("in \\u hexadecimal character escape")
-        return int(match.group(), 16)
+        return int(self._text[start : self._at], 16)

@@ -107,7 +107,7 @@ class MapOf:
 
     go: str
     value: GoType
-    key: Text | Number = Text()  # noqa: RUF009 - a frozen value
+    key: Text | Number = Text()
 
 
 @frozen

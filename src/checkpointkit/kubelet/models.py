@@ -308,7 +308,7 @@ def cpu_v2(containers: ContainerMap | None = None) -> Schema[CpuStateV2]:
 
     Example:
         >>> known = {"docker://7f3e": ("pod-a", "web")}
-        >>> old = {"policy_name": "static", "default_cpu_set": "", "entries": {"docker://7f3e": "3"}}
+        >>> old = {"policy_name": "", "default_cpu_set": "", "entries": {"docker://7f3e": "3"}}
         >>> cpu_v2(known.get).load(old, version=1).entries
         {'pod-a': {'web': '3'}}
     """

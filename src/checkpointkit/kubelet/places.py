@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from checkpointkit.kubelet.godecode import field_named, fits
+from checkpointkit.kubelet.godump import dump
 from checkpointkit.kubelet.gojson import RawNumber, Scanner
 from checkpointkit.kubelet.gotypes import GoType, ListOf, MapOf, Number, Pointer, Struct, Text
-from checkpointkit.kubelet.godump import dump
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Piece", "Span", "misfits", "parse_with_places", "pieces", "span_of", "strangers"]
 
@@ -132,7 +134,11 @@ def _put(kind: GoType, value: Any, parts: list[Piece], *, typed: bool) -> bool:
     if isinstance(kind, Pointer) and value is not None:
         parts.append((f"({kind.go})" if typed else "<*>", None, kind))
         return _put(kind.item, value, parts, typed=False)
-    if isinstance(kind, Text | Number) or value is None or not isinstance(kind, Struct | MapOf | ListOf):
+    if (
+        isinstance(kind, Text | Number)
+        or value is None
+        or not isinstance(kind, Struct | MapOf | ListOf)
+    ):
         whole = dump(kind, value)
         name = f"({kind.go})"
         parts.append((name if typed else "", None, kind))
@@ -153,7 +159,9 @@ def _put(kind: GoType, value: Any, parts: list[Piece], *, typed: bool) -> bool:
     if isinstance(kind, MapOf):
         keys = sorted(value, key=int) if isinstance(kind.key, Number) else list(value)
         for key in keys:
-            parts.extend(((before, None, kind), (str(key), span_of(key), kind.key), (":", None, kind)))
+            parts.extend(
+                ((before, None, kind), (str(key), span_of(key), kind.key), (":", None, kind))
+            )
             quiet = _put(kind.value, value[key], parts, typed=False)
             before = " "
     else:

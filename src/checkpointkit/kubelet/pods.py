@@ -1,4 +1,4 @@
-"""What stands in `data` of the pods' resources: the Go types, and whether the kubelet takes it. Pure."""
+"""What stands in `data` of the pods' resources, and whether the kubelet takes it. Pure."""
 
 from __future__ import annotations
 

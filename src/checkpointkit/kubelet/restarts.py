@@ -48,7 +48,9 @@ Version: TypeAlias = tuple[int, int]
 ContainerMap: TypeAlias = Callable[[str], tuple[str, str] | None]
 """Which (pod UID, container name) a container ID means; None where nobody knows it."""
 
-_VERSION: Final = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?:\.\d{1,4})?(?:[-+][0-9A-Za-z.+-]{1,80})?", re.ASCII)
+_VERSION: Final = re.compile(
+    r"v?(\d{1,3})\.(\d{1,3})(?:\.\d{1,4})?(?:[-+][0-9A-Za-z.+-]{1,80})?", re.ASCII
+)
 
 
 def parse_version(text: str) -> Version:
@@ -106,15 +108,18 @@ class Era:
 
 
 GATE: Final = "PodLevelResourceManagers"
+"""The feature gate that decides between two formats of a file."""
+_OFF: Final = False
+_ON: Final = True
 
 ERAS: Final = (
     Era(CPU_V1.file, (1, 10), (1, 18), None, (CPU_V1,)),
     Era(CPU_V1.file, (1, 18), (1, 36), None, (CPU_V1, CPU_V2)),
-    Era(CPU_V1.file, (1, 36), None, False, (CPU_V2, CPU_V1)),
-    Era(CPU_V1.file, (1, 36), None, True, (CPU_V3, CPU_V2, CPU_V1)),
+    Era(CPU_V1.file, (1, 36), None, _OFF, (CPU_V2, CPU_V1)),
+    Era(CPU_V1.file, (1, 36), None, _ON, (CPU_V3, CPU_V2, CPU_V1)),
     Era(MEMORY_V1.file, (1, 21), (1, 36), None, (MEMORY_V1,)),
-    Era(MEMORY_V1.file, (1, 36), None, False, (MEMORY_V1,)),
-    Era(MEMORY_V1.file, (1, 36), None, True, (MEMORY_V2, MEMORY_V1)),
+    Era(MEMORY_V1.file, (1, 36), None, _OFF, (MEMORY_V1,)),
+    Era(MEMORY_V1.file, (1, 36), None, _ON, (MEMORY_V2, MEMORY_V1)),
     Era(DEVICES.file, (1, 20), None, None, (DEVICES,)),
     Era(ALLOCATED_PODS.file, (1, 33), None, None, (ALLOCATED_PODS,)),
     Era(ACTUATED_PODS.file, (1, 33), None, None, (ACTUATED_PODS,)),
@@ -198,7 +203,9 @@ def restart(
             problem = str(refused)
     if problem:
         problem = _TEXTS[era.file].format(problem=problem, path=quote(path), file=era.file)
-    return Restart(era, problem, None if problem or taken is None else taken.format, tuple(readings))
+    return Restart(
+        era, problem, None if problem or taken is None else taken.format, tuple(readings)
+    )
 
 
 def _check_policy(state: Mapping[str, Any], policy: str | None, who: str = "") -> None:
@@ -251,7 +258,7 @@ def _check_containers(entries: Mapping[str, str], containers: ContainerMap | Non
 
 
 def _check_memory(
-    taken: Reading, policy: str | None, containers: ContainerMap | None, tried: list[Reading]
+    taken: Reading, policy: str | None, _: ContainerMap | None, tried: list[Reading]
 ) -> None:
     state = dict(taken.document or {})
     for each in tried:
@@ -261,7 +268,7 @@ def _check_memory(
 
 
 def _check_pods(
-    taken: Reading, policy: str | None, containers: ContainerMap | None, tried: list[Reading]
+    taken: Reading, _policy: str | None, _: ContainerMap | None, _tried: list[Reading]
 ) -> None:
     problem = ""
     try:
@@ -273,7 +280,7 @@ def _check_pods(
 
 
 def _check_nothing(
-    taken: Reading, policy: str | None, containers: ContainerMap | None, tried: list[Reading]
+    _taken: Reading, _policy: str | None, _: ContainerMap | None, _tried: list[Reading]
 ) -> None:
     """The kubelet looks at no more than the checksum when it starts."""
 

@@ -161,7 +161,9 @@ class KubeletStore:
     def _write(self, key: str, seal: Seal, expected: Expected) -> Entry:
         found = self._present(key, "save", None)
         newest = None if found is None else found[0].generation
-        number = max(self._system.time_ns() // _TICK, (newest or 0) + 1, self._highest.get(key, 0) + 1)
+        number = max(
+            self._system.time_ns() // _TICK, (newest or 0) + 1, self._highest.get(key, 0) + 1
+        )
         sealed = bytes(seal(number, None if found is None else found[1]))
         check_expected(key, expected, newest)
         how = self._files.get(key)
@@ -184,9 +186,7 @@ class KubeletStore:
                 system.utime(fd, ns=(number * _TICK, number * _TICK))
                 disk.sync(fd)
                 status = system.fstat(fd)
-                if _generation(status) != number:
-                    reason = "the file system keeps no times of 100 ns"
-                    raise StoreError(key, "save", reason)
+                _check_time(key, status, number)
                 system.rename(temporary, key, src_dir_fd=disk.root, dst_dir_fd=disk.root)
             except BaseException:
                 with suppress(OSError):
@@ -363,6 +363,11 @@ class KubeletStore:
 
 def _generation(status: os.stat_result) -> int:
     return max(1, status.st_mtime_ns // _TICK)
+
+
+def _check_time(key: str, status: os.stat_result, number: int) -> None:
+    if _generation(status) != number:
+        raise StoreError(key, "save", "the file system keeps no times of 100 ns")
 
 
 def _entry(status: os.stat_result) -> Entry:

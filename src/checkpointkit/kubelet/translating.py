@@ -57,9 +57,7 @@ class Translation:
 KUBELET_FILES: Final[Mapping[str, Translation]] = MappingProxyType(
     {
         file: Translation(
-            tuple(
-                (each, SCHEMAS[each.name]) for each in reversed(FORMATS) if each.file == file
-            )
+            tuple((each, SCHEMAS[each.name]) for each in reversed(FORMATS) if each.file == file)
         )
         for file in FILES
     }
@@ -81,10 +79,9 @@ def to_file(how: Translation, key: str, sealed: bytes) -> bytes:
     newest = how.formats[0][1]
     if header.kind != newest.kind:
         raise WrongKindError(key, newest.kind, header.kind)
-    for kind, schema in how.formats:
-        if schema.version == header.schema_version:
-            break
-    else:
+    kinds = {schema.version: kind for kind, schema in how.formats}
+    kind = kinds.get(header.schema_version)
+    if kind is None:
         oldest = how.formats[-1][1].version
         raise VersionTooNewError(key, header.schema_version, oldest, newest.version)
     state = decode_payload(record.payload, key, header.generation)
@@ -101,9 +98,7 @@ def to_file(how: Translation, key: str, sealed: bytes) -> bytes:
     raise EncodeError(key, (problem,))
 
 
-def from_file(
-    how: Translation, key: str, data: bytes, *, generation: int, mtime_ns: int
-) -> bytes:
+def from_file(how: Translation, key: str, data: bytes, *, generation: int, mtime_ns: int) -> bytes:
     """Return the envelope for a file.
 
     Args:

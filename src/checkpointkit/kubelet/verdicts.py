@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from checkpointkit.kubelet.formats import Format
 from checkpointkit.kubelet.godecode import GoTypeError, decode
 from checkpointkit.kubelet.goencode import encode
 from checkpointkit.kubelet.gojson import GoSyntaxError, parse
+
+if TYPE_CHECKING:
+    from checkpointkit.kubelet.formats import Format
 
 __all__ = ["CORRUPT", "Reading", "Verdict", "read", "read_document", "render"]
 
