@@ -218,10 +218,11 @@ def _likeliest(file: str, data: bytes) -> Reading:
     except GoSyntaxError:
         return readings[0]
 
-    def order(reading: Reading) -> tuple[bool, bool, int]:
+    def order(reading: Reading) -> tuple[bool, bool, bool, int]:
         unknown = sum(1 for _ in strangers(reading.format.struct, document))
         good = reading.verdict is Verdict.OK and bool(reading.stored)
-        return not good, reading.verdict is Verdict.ERROR, unknown
+        by_name = not good and bool(_other_names(file, reading))
+        return not good, not by_name, reading.verdict is Verdict.ERROR, unknown
 
     return min(readings, key=order)
 
@@ -302,7 +303,7 @@ def _is_json(data: bytes) -> bool:
 def _other_names(file: str, reading: Reading) -> list[str]:
     """Return the names of types over which the checksum in the file was taken."""
     kind = reading.format
-    if kind.hashed:
+    if kind.hashed or not reading.stored:
         return []
     base = formats_of(file)[0].hashed_as or formats_of(file)[0].struct.go
     document = {**(reading.document or {}), "checksum": 0}
