@@ -36,7 +36,7 @@ def vector(name: str) -> bytes:
         (GOOD + bytes(3), Cause.NUL_TAIL, "3 of them, the rest is whole JSON"),
         (GOOD[:30] + bytes(32), Cause.NUL_TAIL, "32 of them, the rest is cut short"),
         (GOOD[:40], Cause.CUT, "after 40 bytes"),
-        (GOOD + b'8690}', Cause.TAIL, "from byte 62 on"),
+        (GOOD + b"8690}", Cause.TAIL, "from byte 62 on"),
         (b"policy: none\n", Cause.NO_JSON, "from byte 0 on"),
         (GOOD.replace(b'"none"', b"4.5"), Cause.MISFIT, ""),
         (GOOD.replace(b"none", b"some"), Cause.STALE, "the bytes are laid out as"),

@@ -301,16 +301,25 @@ def _is_json(data: bytes) -> bool:
 
 
 def _other_names(file: str, reading: Reading) -> list[str]:
-    """Return the names of types over which the checksum in the file was taken."""
+    """Return the names of types over which the checksum in the file was taken.
+
+    A map that was nil then is left out of the file, and is empty when it is read.
+    """
     kind = reading.format
     if kind.hashed or not reading.stored:
         return []
     base = formats_of(file)[0].hashed_as or formats_of(file)[0].struct.go
     document = {**(reading.document or {}), "checksum": 0}
+    nil = {
+        each.name: None
+        for each in kind.struct.fields
+        if each.omit_empty and not document[each.name]
+    }
     return [
         name
         for name in (base, *(f"{base}V{number}" for number in range(1, 10)))
-        if fnv1a32(dump(Pointer(evolve(kind.struct, go=name)), document).encode()) == reading.stored
+        for value in (document, {**document, **nil})[: 1 + bool(nil)]
+        if fnv1a32(dump(Pointer(evolve(kind.struct, go=name)), value).encode()) == reading.stored
     ]
 
 

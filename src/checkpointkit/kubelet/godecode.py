@@ -56,15 +56,11 @@ class _Ended(Exception):  # noqa: N818 - no error by itself
 
 def zero(kind: GoType) -> Any:
     """Return the value of a type that nothing was put in."""
-    match kind:
-        case Text() | CpuSet() | Amount():
-            return ""
-        case Number():
-            return 0
-        case Struct(fields=fields):
-            return {field.name: zero(field.type) for field in fields}
-        case _:
-            return None
+    if isinstance(kind, Struct):
+        return {field.name: zero(field.type) for field in kind.fields}
+    if isinstance(kind, Number):
+        return 0
+    return "" if isinstance(kind, Text | CpuSet | Amount) else None
 
 
 def field_named(struct: Struct, key: str) -> int | None:
@@ -179,11 +175,20 @@ class _Decoder:
             return old
         struct, path = self._struct, self._path
         name = self._outer or kind.go.rpartition(".")[2]
+        by_key = kind.by_key
         for key, item in node:
-            number = field_named(kind, key)
-            if number is None:
+            field = by_key.get(key)
+            if field is None:
+                number = field_named(kind, key)
+                if number is None:
+                    continue
+                field = kind.fields[number]
+            of = type(field.type)
+            if (of is Text and isinstance(item, str)) or (
+                of is Number and type(item) is int and field.type.holds(item)
+            ):  # most of them, and nothing else can come of them
+                old[field.name] = item
                 continue
-            field = kind.fields[number]
             self._struct, self._path = name, (*path, field.json)
             old[field.name] = self.value(field.type, item, old[field.name])
             self._struct, self._path = struct, path
@@ -207,11 +212,17 @@ class _Decoder:
         return value
 
     def _list(self, kind: ListOf, node: list[Any], old: list[Any] | None) -> list[Any]:
+        item = kind.item
+        if old is None and (
+            (isinstance(item, Text) and all(isinstance(each, str) for each in node))
+            or (isinstance(item, Number) and all(type(n) is int and item.holds(n) for n in node))
+        ):
+            return list(node)
         before = list(old or ())
         if old is not None and id(old) in self._behind:
             before += self._behind[id(old)][1]
         value = [
-            self.value(kind.item, each, before[at] if at < len(before) else zero(kind.item))
+            self.value(item, each, before[at] if at < len(before) else zero(item))
             for at, each in enumerate(node)
         ]
         if value and len(before) > len(value):

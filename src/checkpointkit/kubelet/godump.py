@@ -83,8 +83,12 @@ def _put_struct(kind: Struct, value: dict[str, Any], parts: list[str]) -> bool:
     quiet = False
     before = "{"
     for field in kind.fields:
-        parts.append(f"{before}{field.go}:")
-        quiet = _put(field.type, value[field.name], parts, typed=not quiet)
+        item, of = value[field.name], field.type
+        if isinstance(of, Text | Number) and not quiet:  # most of them
+            parts.append(f"{before}{field.go}:({of.go}){item}")
+        else:
+            parts.append(f"{before}{field.go}:")
+            quiet = _put(of, item, parts, typed=not quiet)
         before = " "
     parts.append("}")
     return quiet

@@ -117,7 +117,7 @@ _DECODER: Final = json.JSONDecoder(
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
-_MINUS_ZERO: Final = re.compile(r"(?:^|[ \t\r\n:,\[])-0(?![0-9.eE])")
+_MINUS_ZERO: Final = re.compile(r"-0(?<![^ \t\r\n:,\[]-0)(?![0-9.eE])")
 _MOST_DIGITS: Final = 4_000
 """Python converts no longer numbers from text; none of them fits a type of Go."""
 

@@ -10,9 +10,11 @@ nil map, slice or pointer is None.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = [
     "Amount",
@@ -154,11 +156,17 @@ class Struct:
         fields: Its fields, in order.
         helper: The struct that its `UnmarshalJSON` decodes into, where it has one: always a new
             one, whatever the value held before.
+        by_key: The fields by their keys in JSON, as they are written.
     """
 
     go: str
     fields: tuple[Field, ...]
     helper: str = ""
+    by_key: Mapping[str, Field] = field(init=False, eq=False, repr=False)
+
+    @by_key.default
+    def _by_key(self) -> Mapping[str, Field]:
+        return MappingProxyType({each.json: each for each in self.fields})
 
 
 GoType: TypeAlias = Text | Number | Amount | Bytes | CpuSet | ListOf | MapOf | Pointer | Struct
