@@ -11,12 +11,13 @@ from time import process_time
 from typing import TYPE_CHECKING
 
 from checkpointkit.kubelet import formats, sums
-from checkpointkit.kubelet.formats import Format
 from checkpointkit.kubelet.sums import FNV_BASIS, FNV_PRIME
 from checkpointkit.kubelet.verdicts import Verdict, read, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from checkpointkit.kubelet.formats import Format
 
 SIZE = 100 * 1024
 ROUNDS = 25

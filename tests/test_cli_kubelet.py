@@ -106,7 +106,11 @@ def test_the_state_is_shown_as_tables(tmp_path: Path, capsys: pytest.CaptureFixt
         "dra_manager_state/base-single",
         "kubelet_internal_checkpoint/base-no-numa",
     )
-    status, out, _ = said(capsys, "show", str(root(tmp_path, names)))
+    root(tmp_path, names)
+    (tmp_path / "actuated_pods_state").write_bytes(
+        next(each.data for each in vectors() if each.name == "allocated_pods_state/base-odd")
+    )
+    status, out, _ = said(capsys, "show", str(tmp_path))
     assert status == 0
     for words in (
         "15,17,28,42,58,60-61",

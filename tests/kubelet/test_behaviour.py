@@ -49,7 +49,8 @@ def test_a_file_has_the_same_bytes_and_rights(
     manager.create(KEY, PodsState("{}"))
     path = tmp_path / "dir" / KEY
     assert path.read_text() == GO["file_bytes"]
-    assert oct(path.stat().st_mode & 0o777) == "0o600" and GO["file_mode"] == "-rw-------"
+    assert oct(path.stat().st_mode & 0o777) == "0o600"
+    assert GO["file_mode"] == "-rw-------"
     path.chmod(0o644)
     manager.create(KEY, PodsState("{}"))
     assert GO["file_mode_after_chmod0644_and_overwrite"] == "-rw-------"
@@ -110,7 +111,7 @@ def test_a_directory_that_has_gone_is_an_error_and_no_empty_store(
     for work in (
         lambda: manager.get(KEY),
         lambda: manager.create(KEY, PodsState("{}")),
-        lambda: manager.list(),
+        manager.list,
     ):
         with pytest.raises(StoreUnavailableError):
             work()

@@ -126,3 +126,10 @@ def test_a_blank_that_was_a_digit_is_found() -> None:
 
 def test_large_files_are_not_searched() -> None:
     assert find_flips([formats.ALLOCATED_PODS], b"{" * (LARGEST + 1)) == ()
+
+
+def test_a_file_without_a_checksum_of_its_own_is_no_trouble() -> None:
+    for damaged, place in ((b"{]", (1, 5)), (b"nulm", (3, 0))):
+        (flip,) = find_flips([formats.DRA], damaged)
+        assert (flip.offset, flip.bit) == place
+        assert not flip.in_checksum

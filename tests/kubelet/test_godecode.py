@@ -32,6 +32,7 @@ from checkpointkit.kubelet.sums import FNV_BASIS, FNV_PRIME, fnv1a32, plain_fnv1
 from checkpointkit.kubelet.verdicts import read
 
 INT = Number("int", signed=True)
+NUMBER = "json: cannot unmarshal number into Go struct field CPUManagerCheckpoint"
 UINT8 = Number("uint8", signed=False, bits=8)
 POINT = Struct(
     "p.Point", (Field("X", "x", "x", INT), Field("Skis", "skis", "skis", Text("p.Skis")))
@@ -140,7 +141,7 @@ def test_what_go_refuses(kind: GoType, text: str, says: str) -> None:
 
 
 def test_the_first_wrong_value_is_reported_and_the_rest_is_still_decoded() -> None:
-    with pytest.raises(GoTypeError, match="Point.skis"):
+    with pytest.raises(GoTypeError, match=r"Point\.skis"):
         decode(POINT, parse(b'{"skis":1,"x":"a"}'), zero(POINT))
 
 
@@ -161,9 +162,9 @@ def test_the_first_wrong_value_is_reported_and_the_rest_is_still_decoded() -> No
     ],
 )
 def test_base64_is_refused_where_go_stops(text: str, offset: int) -> None:
-    with pytest.raises(Base64Error, match=f"byte {offset}$"):
+    with pytest.raises(Base64Error, match=rf"byte {offset}$"):
         decode_base64(text)
-    with pytest.raises(GoTypeError, match=f"byte {offset}$"):
+    with pytest.raises(GoTypeError, match=rf"byte {offset}$"):
         into(Bytes(), '"' + text.replace("\n", "\\n") + '"')
 
 
@@ -190,8 +191,8 @@ def pod_cpus(text: str) -> Any:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("7", "json: cannot unmarshal number into Go struct field CPUManagerCheckpoint.podEntries of type state.podEntryJSON"),
-        ('{"cpuSet":7}', "json: cannot unmarshal number into Go struct field CPUManagerCheckpoint.podEntries.cpuSet of type string"),
+        ("7", f"{NUMBER}.podEntries of type state.podEntryJSON"),
+        ('{"cpuSet":7}', f"{NUMBER}.podEntries.cpuSet of type string"),
         ('{"cpuSet":"x"}', 'failed to parse cpuset: strconv.Atoi: parsing "x": invalid syntax'),
     ],
 )  # fmt: skip
@@ -205,8 +206,8 @@ def test_a_struct_that_decodes_itself_ends_the_decoding(text: str, says: str) ->
 def test_a_pod_without_cpus_has_an_empty_set_and_none_that_is_nil(text: str) -> None:
     found = pod_cpus(text)
     assert (
-        "PodEntries:(state.PodCPUAssignments)map[a:{CPUSet:(cpuset.CPUSet){elems:(map[int]struct {})map[]}}]"
-        in formats.CPU_V3.text(found.document)
+        "PodEntries:(state.PodCPUAssignments)map[a:{CPUSet:(cpuset.CPUSet)"
+        "{elems:(map[int]struct {})map[]}}]" in formats.CPU_V3.text(found.document)
     )
 
 

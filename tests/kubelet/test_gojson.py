@@ -31,8 +31,23 @@ def outcome(work: Any, data: bytes) -> Any:
 # Fragments of JSON, so that most of what is drawn is nearly JSON.
 NEARLY = st.lists(
     st.sampled_from(
-        [*'{}[]:,"\\ \t\n-+.eE0123456789u', "null", "true", "false", '"a":', "\\ud83d", "\\ude00"]
-        + ["\\n", "\\u0041", "é", "😀", "\x00", "\x7f", "-0", "1e5", "NaN", "Infinity", "\ufeff"]
+        [
+            *'{}[]:,"\\ \t\n-+.eE0123456789u',
+            *("null", "true", "false", '"a":', "\\ud83d", "\\ude00"),
+            *(
+                "\\n",
+                "\\u0041",
+                "é",
+                "😀",
+                "\x00",
+                "\x7f",
+                "-0",
+                "1e5",
+                "NaN",
+                "Infinity",
+                "\ufeff",
+            ),
+        ]
     ).map(str.encode)
     | st.binary(max_size=3),
     max_size=12,

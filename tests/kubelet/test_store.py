@@ -340,3 +340,13 @@ def test_a_file_that_is_too_large_is_neither_saved_nor_read(tmp_path: Path) -> N
     for limit in (len(data) - 1, len(data)):  # the file, and the envelope that is made of it
         with pytest.raises(CheckpointTooLargeError):
             KubeletStore(tmp_path, max_bytes=limit).read(CPU)
+
+
+def test_a_file_that_goes_while_the_keys_are_listed_is_no_key(tmp_path: Path) -> None:
+    class Going(KubeletCalls):
+        @staticmethod
+        def listdir(directory: int) -> list[str]:
+            return ["a", "gone"]
+
+    KubeletStore(tmp_path).write("a", lambda number, previous: b"")
+    assert KubeletStore(tmp_path, system=Going()).keys() == ("a",)

@@ -135,12 +135,17 @@ def _proven(kind: Format, data: bytes, offset: int, bit: int) -> Flip | None:
 def _is_in_checksum(kind: Format, data: bytes, offset: int, bit: int) -> bool:
     """Tell whether a bit is one of the checksum's digits, damaged or not."""
     document = parse_with_places(turned(data, offset, bit))
-    for key, node in document:
-        number = field_named(kind.struct, key)
-        span = span_of(node)
-        if number is not None and kind.struct.fields[number].name == "checksum" and span:
-            return span[0] <= offset < span[1]
-    return False
+    checksum = len(kind.struct.fields) - 1
+    spans = (
+        _place(node)
+        for key, node in (document if isinstance(document, tuple) else ())
+        if field_named(kind.struct, key) == checksum
+    )
+    return any(first <= offset < last for first, last in spans)
+
+
+def _place(node: Any) -> Span:
+    return span_of(node) or (0, 0)
 
 
 def _each_bit(offsets: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -152,27 +157,23 @@ def _each_bit(offsets: Iterable[int]) -> Iterator[tuple[int, int]]:
 def _in_json(kind: Format, data: bytes, document: Any) -> Iterator[tuple[int, int]]:
     known = frozenset(_names(kind.struct))
     for key in strangers(kind.struct, document):
-        span = span_of(key)
-        if span is not None:
-            for offset, bit in _each_bit(range(*span)):
-                if _folded(turned(data, offset, bit), span) in known:
-                    yield offset, bit
+        span = _place(key)
+        for offset, bit in _each_bit(range(*span)):
+            if _folded(turned(data, offset, bit), span) in known:
+                yield offset, bit
     yield from _each_bit(_blanks(data))
     try:
         value = decode(kind.struct, document, kind.fresh())
     except GoTypeError:
         for node in misfits(kind.struct, document):
-            span = span_of(node)
-            if span is not None:
-                yield from _each_bit(range(*span))
+            yield from _each_bit(range(*_place(node)))
         return
     stored = value["checksum"]
-    checksum = span_of(stored)
-    if checksum is not None:
-        sums = {b"%d" % kind.sum(value), b"%d" % kind.sum(value, own_name=True)}
-        for offset, bit in _each_bit(range(*checksum)):
-            if turned(data, offset, bit)[slice(*checksum)].strip() in sums:
-                yield offset, bit
+    checksum = _place(stored)
+    sums = {b"%d" % kind.sum(value), b"%d" % kind.sum(value, own_name=True)}
+    for offset, bit in _each_bit(range(*checksum)):
+        if turned(data, offset, bit)[slice(*checksum)].strip() in sums:
+            yield offset, bit
     for text in _texts(kind, value):
         yield from _in_text(text, data, stored, crc=kind.method == "crc-32")
 

@@ -183,9 +183,9 @@ class _Decoder:
                 if number is None:
                     continue
                 field = kind.fields[number]
-            of = type(field.type)
-            if (of is Text and isinstance(item, str)) or (
-                of is Number and type(item) is int and field.type.holds(item)
+            of = field.type
+            if (isinstance(of, Text) and isinstance(item, str)) or (
+                isinstance(of, Number) and type(item) is int and of.holds(item)
             ):  # most of them, and nothing else can come of them
                 old[field.name] = item
                 continue

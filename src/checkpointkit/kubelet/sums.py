@@ -40,7 +40,7 @@ def fnv1a32(data: bytes) -> int:
 
     Example:
         >>> fnv1a32(b"kubelet")
-        1094041372
+        3860226253
     """
     return _quickest()(data)
 
@@ -59,6 +59,6 @@ def crc32(data: bytes) -> int:
 
     Example:
         >>> crc32(b"kubelet")
-        3302993211
+        2920767628
     """
     return zlib.crc32(data)
