@@ -201,11 +201,13 @@ class _Decoder:
             for key, text in node:
                 value[key] = text if isinstance(text, str) else self.value(item, text, "")
             return value
+        blank = None if isinstance(item, Struct) else zero(item)
+        number = kind.key if isinstance(kind.key, Number) else None
         for key, each in node:
-            new = self.value(item, each, zero(item))
-            if isinstance(kind.key, Text):
+            new = self.value(item, each, zero(item) if blank is None else blank)
+            if number is None:
                 value[key] = new
-            elif _INT.fullmatch(key) and kind.key.holds(int(key)):
+            elif _INT.fullmatch(key) and number.holds(int(key)):
                 value[_placed(str(int(key)), key)] = new
             else:
                 self._save(f"number {key}", kind.key.go)
@@ -218,6 +220,9 @@ class _Decoder:
             or (isinstance(item, Number) and all(type(n) is int and item.holds(n) for n in node))
         ):
             return list(node)
+        if old is None and isinstance(item, Struct) and not item.helper and item.is_flat:
+            blank = zero(item)
+            return [self._struct_of(item, each, blank.copy()) for each in node]
         before = list(old or ())
         if old is not None and id(old) in self._behind:
             before += self._behind[id(old)][1]

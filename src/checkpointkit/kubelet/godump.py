@@ -86,6 +86,8 @@ def _put_struct(kind: Struct, value: dict[str, Any], parts: list[str]) -> bool:
         item, of = value[field.name], field.type
         if isinstance(of, Text | Number) and not quiet:  # most of them
             parts.append(f"{before}{field.go}:({of.go}){item}")
+        elif isinstance(of, ListOf) and isinstance(of.item, Number) and item and not quiet:
+            parts.append(f"{before}{field.go}:({of.go})[{' '.join(map(str, item))}]")
         else:
             parts.append(f"{before}{field.go}:")
             quiet = _put(of, item, parts, typed=not quiet)

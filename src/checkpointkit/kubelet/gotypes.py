@@ -159,6 +159,7 @@ class Struct:
         helper: The struct that its `UnmarshalJSON` decodes into, where it has one: always a new
             one, whatever the value held before.
         by_key: The fields by their keys in JSON, as they are written.
+        is_flat: Whether no field is a struct itself.
     """
 
     go: str
@@ -169,6 +170,12 @@ class Struct:
     @by_key.default
     def _by_key(self) -> Mapping[str, Field]:
         return MappingProxyType({each.json: each for each in self.fields})
+
+    is_flat: bool = field(init=False, eq=False, repr=False)
+
+    @is_flat.default
+    def _is_flat(self) -> bool:
+        return not any(isinstance(each.type, Struct) for each in self.fields)
 
 
 GoType: TypeAlias = Text | Number | Amount | Bytes | CpuSet | ListOf | MapOf | Pointer | Struct
