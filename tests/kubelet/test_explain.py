@@ -174,6 +174,15 @@ def test_old_kubelets_have_their_own_order() -> None:
     assert [restart(era, own).ok for era in eras_of(CPU)] == [False, False, True, False]
 
 
+def test_the_newest_format_is_tried_first() -> None:
+    (on,) = eras_of(CPU, NOW, True)
+    found = restart(on, vector("cpu_manager_state_v3/base-single"))
+    assert [each.format for each in found.readings] == [formats.CPU_V3]
+    found = restart(on, vector("cpu_manager_state_v3/checksum-zero-single"))
+    assert [each.format for each in found.readings] == [formats.CPU_V3, formats.CPU_V2]
+    assert found.taken_as is formats.CPU_V2
+
+
 def test_versions_and_gates_choose_the_kubelet() -> None:
     assert parse_version("v1.36.3") == parse_version("1.36.3-gke.1") == parse_version("1.36") == NOW
     for text in ("", "1", "x.y", "1.36 ", "1.36.3.4", "１.36"):

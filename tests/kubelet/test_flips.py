@@ -133,3 +133,9 @@ def test_a_file_without_a_checksum_of_its_own_is_no_trouble() -> None:
         (flip,) = find_flips([formats.DRA], damaged)
         assert (flip.offset, flip.bit) == place
         assert not flip.in_checksum
+
+
+def test_a_checksum_of_zero_proves_nothing() -> None:
+    data = b'{"policyName":"none","defaultCpuSet":"","checksum":\x10}'
+    assert read(formats.CPU_V2, turned(data, 51, 5)).verdict is Verdict.OK  # taken unchecked
+    assert places(formats.CPU_V2, data) == []

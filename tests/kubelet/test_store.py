@@ -350,3 +350,11 @@ def test_a_file_that_goes_while_the_keys_are_listed_is_no_key(tmp_path: Path) ->
 
     KubeletStore(tmp_path).write("a", lambda number, previous: b"")
     assert KubeletStore(tmp_path, system=Going()).keys() == ("a",)
+
+
+def test_a_file_from_the_future_is_followed_by_a_later_one(tmp_path: Path) -> None:
+    store = KubeletStore(tmp_path)
+    store.write("a", lambda number, previous: b"")
+    os.utime(tmp_path / "a", ns=(2 * 10**18, 2 * 10**18))
+    before = store.history("a")[0].generation
+    assert store.write("a", lambda number, previous: b"").generation == before + 1

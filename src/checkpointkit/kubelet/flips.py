@@ -77,10 +77,6 @@ class Flip:
     in_checksum: bool
     written: bool
 
-    def repair(self, data: bytes) -> bytes:
-        """Return the file with the bit turned over."""
-        return turned(data, self.offset, self.bit)
-
 
 def turned(data: bytes, offset: int, bit: int) -> bytes:
     """Return bytes with one bit turned over."""

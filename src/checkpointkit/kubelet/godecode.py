@@ -135,6 +135,7 @@ class _Decoder:
         self._struct = self._outer = struct
         self._path = path
         self._behind: dict[int, tuple[list[Any], list[Any]]] = {}
+        self._blanks: dict[str, dict[str, Any]] = {}
 
     def _save(self, value: str, go: str) -> None:
         where = f"struct field {self._struct}.{'.'.join(self._path)}" if self._path else "value"
@@ -144,6 +145,10 @@ class _Decoder:
 
     def value(self, kind: GoType, node: Any, old: Any) -> Any:
         """Return what `old` becomes."""
+        if type(node) is tuple and isinstance(kind, MapOf):
+            return self._map(kind, node, old)
+        if type(node) is list and isinstance(kind, ListOf):
+            return self._list(kind, node, old)
         if isinstance(kind, Struct):
             return self._helped(kind, node) if kind.helper else self._struct_of(kind, node, old)
         if isinstance(kind, Amount):
@@ -153,14 +158,8 @@ class _Decoder:
         if isinstance(kind, Text):
             if isinstance(node, str):
                 return node
-        elif isinstance(kind, MapOf):
-            if type(node) is tuple:
-                return self._map(kind, node, old)
         elif isinstance(kind, Number):
             return self._number(kind, node, old)
-        elif isinstance(kind, ListOf):
-            if type(node) is list:
-                return self._list(kind, node, old)
         elif isinstance(kind, Bytes):
             return self._bytes(kind, node, old)
         elif isinstance(kind, Pointer):
@@ -221,7 +220,7 @@ class _Decoder:
         ):
             return list(node)
         if old is None and isinstance(item, Struct) and not item.helper and item.is_flat:
-            blank = zero(item)
+            blank = self._blanks.get(item.go) or self._blanks.setdefault(item.go, zero(item))
             return [self._struct_of(item, each, blank.copy()) for each in node]
         before = list(old or ())
         if old is not None and id(old) in self._behind:
