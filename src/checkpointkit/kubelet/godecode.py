@@ -184,10 +184,15 @@ class _Decoder:
                 field = kind.fields[number]
             of = field.type
             if (isinstance(of, Text) and isinstance(item, str)) or (
-                isinstance(of, Number) and type(item) is int and of.holds(item)
+                isinstance(of, Number) and type(item) is int and of.least <= item <= of.most
             ):  # most of them, and nothing else can come of them
                 old[field.name] = item
                 continue
+            if type(item) is list and isinstance(of, ListOf) and old[field.name] is None:
+                simple = _simple(of.item, item)
+                if simple is not None:
+                    old[field.name] = simple
+                    continue
             self._struct, self._path = name, (*path, field.json)
             old[field.name] = self.value(field.type, item, old[field.name])
             self._struct, self._path = struct, path
@@ -214,11 +219,9 @@ class _Decoder:
 
     def _list(self, kind: ListOf, node: list[Any], old: list[Any] | None) -> list[Any]:
         item = kind.item
-        if old is None and (
-            (isinstance(item, Text) and all(isinstance(each, str) for each in node))
-            or (isinstance(item, Number) and all(type(n) is int and item.holds(n) for n in node))
-        ):
-            return list(node)
+        simple = _simple(item, node) if old is None else None
+        if simple is not None:
+            return simple
         if old is None and isinstance(item, Struct) and not item.helper and item.is_flat:
             blank = self._blanks.get(item.go) or self._blanks.setdefault(item.go, zero(item))
             return [self._struct_of(item, each, blank.copy()) for each in node]
@@ -282,6 +285,21 @@ class _Decoder:
                 continue
             raise _Ended(problem)
         return value
+
+
+def _simple(kind: GoType, node: list[Any]) -> list[Any] | None:
+    """Return an array of texts or numbers that all fit; None for any other."""
+    if isinstance(kind, Number):
+        for each in node:
+            if type(each) is not int or not kind.least <= each <= kind.most:
+                return None
+        return list(node)
+    if isinstance(kind, Text):
+        for each in node:
+            if not isinstance(each, str):
+                return None
+        return list(node)
+    return None
 
 
 def _placed(text: str, node: str) -> str:

@@ -52,17 +52,27 @@ class Number:
         go: The name of the type.
         signed: Whether it can be negative.
         bits: How wide it is.
+        least: The least of its numbers.
+        most: The largest.
     """
 
     go: str
     signed: bool
     bits: int = 64
+    least: int = field(init=False, eq=False, repr=False)
+    most: int = field(init=False, eq=False, repr=False)
+
+    @least.default
+    def _least(self) -> int:
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @most.default
+    def _most(self) -> int:
+        return (1 << (self.bits - self.signed)) - 1
 
     def holds(self, number: int) -> bool:
         """Tell whether a number is in its range."""
-        if self.signed:
-            return -(1 << (self.bits - 1)) <= number < 1 << (self.bits - 1)
-        return 0 <= number < 1 << self.bits
+        return self.least <= number <= self.most
 
 
 @frozen
