@@ -128,6 +128,8 @@ def test_what_go_takes(kind: GoType, text: str, value: Any) -> None:
         (Pointer(POINT), "[]", "array into Go struct field T.v of type p.Point"),
         (Bytes(), "{}", "object into Go struct field T.v of type []uint8"),
         (Bytes(), "[1,256]", "number 256 into Go struct field T.v of type uint8"),
+        (ListOf("l", Text()), '["a",1]', "number into Go struct field T.v of type string"),
+        (ListOf("l", INT), '[1,"a"]', "string into Go struct field T.v of type int"),
         (MapOf("m", INT), '{"a":[]}', "array into Go struct field T.v of type int"),
         (MapOf("m", Text()), '{"a":[]}', "array into Go struct field T.v of type string"),
         (MapOf("m", INT, INT), '{"1_0":1}', "number 1_0 into Go struct field T.v of type int"),
@@ -220,6 +222,10 @@ def test_a_nil_pointer_takes_the_type_of_the_next_field_away() -> None:
         "MachineState:(state.NUMANodeMap)map[0:<nil>] Entries:map[] "
         "Checksum:(checksum.Checksum)0}"
     )
+
+
+def test_a_number_alone_has_its_type() -> None:
+    assert dump(INT, 7) == "(int)7"
 
 
 def test_the_text_of_a_pointer_that_is_no_element() -> None:

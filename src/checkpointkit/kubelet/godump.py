@@ -14,7 +14,6 @@ from typing import Any
 from checkpointkit.kubelet.cpusets import parse_cpus
 from checkpointkit.kubelet.gotypes import (
     Bytes,
-    CpuSet,
     GoType,
     ListOf,
     MapOf,
@@ -73,7 +72,7 @@ def _put(kind: GoType, value: Any, parts: list[str], *, typed: bool) -> bool:
         return _put_list(kind, value, parts)
     elif isinstance(kind, Bytes):
         parts.append(f"[{' '.join(map(str, base64.b64decode(value)))}]")
-    elif isinstance(kind, CpuSet):
+    else:  # a set of CPUs; amounts are never hashed
         members = " ".join([f"{cpu}:{{}}" for cpu in parse_cpus(value)])
         parts.append(f"{{elems:(map[int]struct {{}})map[{members}]}}")
     return False
