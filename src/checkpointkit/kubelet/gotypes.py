@@ -13,7 +13,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,14 @@ class Text:
     go: str = "string"
 
 
+def _least_of(kind: Number) -> int:
+    return -(1 << (kind.bits - 1)) if kind.signed else 0
+
+
+def _most_of(kind: Number) -> int:
+    return (1 << (kind.bits - kind.signed)) - 1
+
+
 @frozen
 class Number:
     """A whole number.
@@ -59,16 +67,10 @@ class Number:
     go: str
     signed: bool
     bits: int = 64
-    least: int = field(init=False, eq=False, repr=False)
-    most: int = field(init=False, eq=False, repr=False)
-
-    @least.default
-    def _least(self) -> int:
-        return -(1 << (self.bits - 1)) if self.signed else 0
-
-    @most.default
-    def _most(self) -> int:
-        return (1 << (self.bits - self.signed)) - 1
+    least: int = field(
+        init=False, eq=False, repr=False, default=Factory(_least_of, takes_self=True)
+    )
+    most: int = field(init=False, eq=False, repr=False, default=Factory(_most_of, takes_self=True))
 
     def holds(self, number: int) -> bool:
         """Tell whether a number is in its range."""
@@ -159,6 +161,14 @@ class Field:
     omit_empty: bool = False
 
 
+def _by_key_of(kind: Struct) -> Mapping[str, Field]:
+    return MappingProxyType({each.json: each for each in kind.fields})
+
+
+def _is_flat_of(kind: Struct) -> bool:
+    return not any(isinstance(each.type, Struct) for each in kind.fields)
+
+
 @frozen
 class Struct:
     """A struct.
@@ -175,17 +185,13 @@ class Struct:
     go: str
     fields: tuple[Field, ...]
     helper: str = ""
-    by_key: Mapping[str, Field] = field(init=False, eq=False, repr=False)
+    by_key: Mapping[str, Field] = field(
+        init=False, eq=False, repr=False, default=Factory(_by_key_of, takes_self=True)
+    )
 
-    @by_key.default
-    def _by_key(self) -> Mapping[str, Field]:
-        return MappingProxyType({each.json: each for each in self.fields})
-
-    is_flat: bool = field(init=False, eq=False, repr=False)
-
-    @is_flat.default
-    def _is_flat(self) -> bool:
-        return not any(isinstance(each.type, Struct) for each in self.fields)
+    is_flat: bool = field(
+        init=False, eq=False, repr=False, default=Factory(_is_flat_of, takes_self=True)
+    )
 
 
 GoType: TypeAlias = Text | Number | Amount | Bytes | CpuSet | ListOf | MapOf | Pointer | Struct
