@@ -55,6 +55,7 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         "schema",
         "pods",
         "archives",
+        "kubelet",
     ]
 
 

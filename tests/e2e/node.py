@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from tests.e2e.machine import Machine
@@ -51,6 +52,14 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 # Makes the node ready; only pods on the host's network get one.
 _NETWORK: Final = {"cniVersion": "0.4.0", "name": "lo", "plugins": [{"type": "loopback"}]}
 
+# Without an API server there is nobody to ask who may ask the kubelet.
+_NOBODY: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": False}},
+        "authorization": {"mode": "AlwaysAllow"},
+    }
+)
+
 
 class Node:
     """A node, off at first.
@@ -62,7 +71,7 @@ class Node:
         directory: What it keeps.
         binaries: Where the kubelet is.
         logs: Where its programs log.
-        control: Where it registers.
+        control: Where it registers; None for a kubelet that knows no API server.
         images: The images that it has, as archives.
     """
 
@@ -71,14 +80,17 @@ class Node:
         directory: Path,
         binaries: Path,
         logs: Path,
-        control: ControlPlane,
+        control: ControlPlane | None,
         images: Sequence[Path],
     ) -> None:
         self._binaries, self._images = binaries, tuple(images)
         self._machine = Machine(directory, logs, _PATHS, (_CONTAINERD,))
         self._port, self._health = free_ports(2)
         self.url = f"https://127.0.0.1:{self._port}"
-        self._configure(control)
+        self._configure()
+        self._kubeconfig: tuple[str, ...] = ()
+        trust = _NOBODY if control is None else self._join(control)
+        self._config = {**self._kubelet_config(), **trust}
 
     def at(self, path: str) -> Path:
         """Return where a file of the node is seen from outside."""
@@ -96,15 +108,28 @@ class Node:
 
     def power_on(self) -> None:
         """Start the runtime and the kubelet."""
+        self.boot()
+        self.start_kubelet().until(self._is_healthy)
+
+    def boot(self) -> None:
+        """Start the runtime alone."""
         self._machine.power_on()
         self._start_runtime()
-        words = ("--config=/etc/kubernetes/kubelet.json", "--kubeconfig=/etc/kubernetes/kubelet")
-        flags = ("--root-dir=/var/lib/kubelet", "--cert-dir=/var/lib/kubelet/pki")
-        kubelet = self._machine.start(
-            "kubelet",
-            [str(self._binaries / "kubelet"), *words, *flags, f"--hostname-override={NODE}"],
-        )
-        kubelet.until(self._is_healthy)
+
+    def start_kubelet(self, settings: Mapping[str, object] | None = None) -> Process:
+        """Start the kubelet, and wait for nothing.
+
+        Args:
+            settings: What its configuration has besides.
+        """
+        config = {**self._config, **(settings or {})}
+        (self.at("/etc/kubernetes") / "kubelet.json").write_text(json.dumps(config, indent=1))
+        words = [
+            *(str(self._binaries / "kubelet"), "--config=/etc/kubernetes/kubelet.json"),
+            *("--root-dir=/var/lib/kubelet", "--cert-dir=/var/lib/kubelet/pki"),
+            *(f"--hostname-override={NODE}", *self._kubeconfig),
+        ]
+        return self._machine.start("kubelet", words)
 
     def power_off(self) -> None:
         """End all that runs on it, at one moment."""
@@ -150,33 +175,36 @@ class Node:
             subprocess.run(["busybox", *command], capture_output=True, check=False).stdout == b"ok"
         )
 
-    def _configure(self, control: ControlPlane) -> None:
-        etc = self.at("/etc/kubernetes")
+    def _configure(self) -> None:
         for path in _PATHS:
             self.at(path).mkdir(parents=True, exist_ok=True)
         self.manifests.mkdir()
+        (self.at("/etc/kubernetes") / "containerd.toml").write_text(_CONTAINERD_CONFIG)
+        (self.at("/etc/cni/net.d") / "10-lo.conflist").write_text(json.dumps(_NETWORK))
+
+    def _join(self, control: ControlPlane) -> dict[str, object]:
+        """Give the kubelet its certificate, and return whom it lets in."""
         user = f"system:node:{NODE}"
         client = control.authority.client("node", user, "system:nodes")
         kubeconfig = control.kubeconfig("node", client)
-        (etc / "kubelet").write_bytes(kubeconfig.read_bytes())
-        (etc / "containerd.toml").write_text(_CONTAINERD_CONFIG)
-        (self.at("/etc/cni/net.d") / "10-lo.conflist").write_text(json.dumps(_NETWORK))
-        config = self._kubelet_config(control.authority.certificate)
-        (etc / "kubelet.json").write_text(json.dumps(config, indent=1))
+        (self.at("/etc/kubernetes") / "kubelet").write_bytes(kubeconfig.read_bytes())
+        self._kubeconfig = ("--kubeconfig=/etc/kubernetes/kubelet",)
+        return {
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+                "x509": {"clientCAFile": str(control.authority.certificate)},
+            },
+            "authorization": {"mode": "Webhook"},
+        }
 
-    def _kubelet_config(self, authority: Path) -> dict[str, object]:
+    def _kubelet_config(self) -> dict[str, object]:
         return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "address": "127.0.0.1",
             "port": self._port,
             "healthzPort": self._health,
-            "authentication": {
-                "anonymous": {"enabled": False},
-                "webhook": {"enabled": True},
-                "x509": {"clientCAFile": str(authority)},
-            },
-            "authorization": {"mode": "Webhook"},
             "containerRuntimeEndpoint": f"unix://{_SOCKET}",
             "staticPodPath": "/etc/kubernetes/manifests",
             "podLogsDir": "/var/lib/kubelet/logs",

@@ -77,6 +77,18 @@ class Process:
             self.kill()
             raise RuntimeError(f"{self.name} did not end when asked:\n{self.said()}") from None
 
+    def wait(self, patience: float = 60.0) -> int:
+        """Wait until it has ended by itself, and return its exit status.
+
+        Args:
+            patience: For how many seconds it is waited for; it is killed after that.
+        """
+        try:
+            return self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} has not ended by itself:\n{self.said()}") from None
+
     def said(self, lines: int = 30) -> str:
         """Return the end of its log."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])

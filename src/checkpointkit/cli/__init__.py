@@ -1,8 +1,8 @@
 """The command line. What a command needs is imported when it runs.
 
 `arguments` says what may be typed; `read`, `check`, `mend` and `migrate` are the commands, each a
-function that returns an `Outcome`; `run` prints it. `schema`, `pods` and `archives` have commands
-of their own. `text`, `trouble` and `outcome` are pure.
+function that returns an `Outcome`; `run` prints it. `schema`, `pods`, `archives` and `kubelet` have
+commands of their own. `text`, `trouble` and `outcome` are pure.
 """
 
 from __future__ import annotations
@@ -72,6 +72,10 @@ def _run(arguments: argparse.Namespace) -> int:
         from checkpointkit.cli.archives.run import run as run_archives  # noqa: PLC0415 - likewise
 
         return run_archives(arguments)
+    if arguments.command == "kubelet":
+        from checkpointkit.cli.kubelet import run as run_kubelet  # noqa: PLC0415 - likewise
+
+        return run_kubelet(arguments)
     from checkpointkit.cli.run import run  # noqa: PLC0415 - not needed for the demo
 
     return run(arguments)

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, Final
 
 from checkpointkit.cli.archives.arguments import add_archives_commands
+from checkpointkit.cli.kubelet_arguments import add_kubelet_commands
 from checkpointkit.cli.pods.arguments import add_pods_commands
 from checkpointkit.cli.schema_arguments import add_schema_commands
 from checkpointkit.errors import InvalidKeyError
@@ -50,7 +51,7 @@ class _Command(argparse.ArgumentParser):
             names, other = self.without_command
             if not args or args[0] not in {*names, "-h", "--help"}:
                 return other.parse_known_args(args, namespace)
-        if self._within or self._subparsers is not None:  # `schema` and `pods` have commands
+        if self._within or self._subparsers is not None:  # `schema` and others have commands
             return super().parse_known_args(args, namespace)
         self._within = True
         try:
@@ -84,6 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_schema_commands(commands)
     add_pods_commands(commands)
     add_archives_commands(commands)
+    add_kubelet_commands(commands)
     return parser
 
 
