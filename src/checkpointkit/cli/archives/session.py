@@ -53,13 +53,13 @@ class Session:
         """The time in nanoseconds since 1970."""
         return int(self.now.timestamp()) * 10**9 + self.now.microsecond * 1000
 
-    def directory(self, policys: str = "") -> str:
+    def directory(self, of_policy: str = "") -> str:
         """Return where the archives are.
 
         Args:
-            policys: What the policy says; what was typed goes before it.
+            of_policy: What the policy says; what was typed goes before it.
         """
-        return self.arguments.directory or policys or DEFAULT_DIRECTORY
+        return self.arguments.directory or of_policy or DEFAULT_DIRECTORY
 
     def typed(self, directory: str) -> str:
         """Return a directory as it is typed again behind a command; nothing for the usual one."""
