@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkpointkit.archives.identity import Identity, Reading, identify, read_config, read_spec
+from checkpointkit.archives.identity import (
+    Identity,
+    LastSpec,
+    Reading,
+    identify,
+    read_config,
+    read_spec,
+)
 from checkpointkit.archives.model import Container, State
 from checkpointkit.kubernetes.grammar import is_label, is_subdomain
 from tests.archives.making import START, UID, WEB, annotations_of, config, name_of, spec
@@ -313,3 +320,31 @@ def test_one_who_disagrees_is_enough_for_none_to_be_believed(
     names = {container for _, container in said}
     known = read_spec(_spec(found)).container
     assert known == (names.pop() if len(names) == 1 else None)
+
+
+# -------------------------------------------------------------------------------- the last one
+
+
+@given(st.lists(st.sampled_from([spec("crio"), spec("conflict"), spec("podman"), b"{", b""])))
+def test_the_last_one_is_remembered_by_all_its_bytes(documents: list[bytes]) -> None:
+    read = LastSpec()
+    assert [read(each) for each in documents] == [read_spec(each) for each in documents]
+
+
+def test_an_empty_document_is_read_though_nothing_came_before_it() -> None:
+    assert LastSpec()(b"").problem
+
+
+@pytest.mark.parametrize("other", ["xcheckpointedTime", "CHECKPOINTEDTIMES", "checkpointed\nTime"])
+def test_a_key_that_only_contains_the_wanted_one_is_another(other: str) -> None:
+    found = {other: "x", "checkpointedTime": "1970-01-01T00:00:01Z"}
+    assert read_config(json.dumps(found).encode()) == (SECOND, "")
+    assert read_config(json.dumps({other: "x"}).encode()) == (None, "")
+
+
+@pytest.mark.parametrize("other", ["checkpointedtime", "CheckpointedTime", "CHECKPOINTEDTIME"])
+def test_a_key_in_another_case_is_refused_next_to_longer_ones(other: str) -> None:
+    for more in ({}, {"checkpointedTime": "1970-01-01T00:00:01Z"}, {"xcheckpointedTimex": ""}):
+        taken, problem = read_config(json.dumps({**more, other: "x"}).encode())
+        assert taken is None
+        assert problem

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from checkpointkit.archives.model import Container
-from checkpointkit.archives.names import Named, parse_name, parse_time
+from checkpointkit.archives.names import Named, parse_name, parse_time, time_in
 from checkpointkit.kubernetes.grammar import is_label, is_subdomain
 from tests.archives.making import START, WEB, name_of
 
@@ -209,3 +209,14 @@ def test_names_of_two_containers_never_say_the_same(labels: list[str]) -> None:
     known = [container for container in found if container is not None]
     assume(known)
     assert len(known) == len(set(known))
+
+
+@given(
+    st.from_regex(
+        r"checkpoint-[ab.]{1,3}_[ab-]{1,4}-[0-9]{4}-0[0-9]-[0-3][0-9]T2[0-9]:0[0-9]:[5-6]0Z\.tar",
+        fullmatch=True,
+    )
+)
+def test_the_time_alone_is_the_same(name: str) -> None:
+    for each in (name, name + "x"):
+        assert time_in(each) == parse_name(each).time_ns

@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from attrs import evolve
@@ -228,8 +228,8 @@ def test_a_change_ahead_of_its_opening_is_seen(quick: Path, change: Callable[[Pa
 def test_a_change_while_it_is_read_is_seen(quick: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(quick / NAME)
 
-    def read(fd: int, size: int) -> object:
-        reading = read_archive(fd, size)
+    def read(fd: int, size: int, **options: Any) -> object:
+        reading = read_archive(fd, size, **options)
         time.sleep(0.01)
         write_more(quick / NAME)
         return reading

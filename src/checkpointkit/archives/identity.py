@@ -25,7 +25,7 @@ from checkpointkit.kubernetes.grammar import is_label, is_label_value, is_subdom
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Identity", "Reading", "identify", "read_config", "read_spec"]
+__all__ = ["Identity", "LastSpec", "Reading", "identify", "read_config", "read_spec"]
 
 _LABELS: Final = "io.kubernetes.cri-o.Labels"
 _KUBELET: Final = (
@@ -147,6 +147,31 @@ def read_spec(data: bytes) -> Identity:
     return _agreed(claims, found.get(_KUBELET[3], "")) if claims else Identity()
 
 
+class LastSpec:
+    """Does as `read_spec`, and remembers the last one: the same bytes are not parsed again.
+
+    All archives of a container that runs on hold the same `spec.dump`.
+
+    Example:
+        >>> read = LastSpec()
+        >>> read(b'{"annotations": {}}') is read(b'{"annotations": {}}')
+        True
+    """
+
+    __slots__ = ("_data", "_identity")
+
+    def __init__(self) -> None:
+        self._data: bytes | None = None
+        self._identity = Identity()
+
+    def __call__(self, data: bytes) -> Identity:
+        """Read it; see `read_spec`."""
+        if data != self._data:
+            self._identity = read_spec(data)
+            self._data = data
+        return self._identity
+
+
 def _claims(annotations: dict[str, Any]) -> list[list[Any]]:
     """Return what each runtime says: namespace, pod, container and UID."""
     claims = []
@@ -236,12 +261,21 @@ def _constant(_text: str) -> None:
     raise ValueError  # NaN and Infinity are no JSON
 
 
-_decode: Final = JSONDecoder(
+_raw_decode: Final = JSONDecoder(
     object_pairs_hook=_object,
     parse_int=_number,
     parse_float=_number,
     parse_constant=_constant,
-).decode
+).raw_decode
+_SPACE: Final = " \t\n\r"
+
+
+def _decode(text: str) -> Any:
+    text = text.strip(_SPACE)
+    found, end = _raw_decode(text)
+    if end != len(text):
+        raise ValueError
+    return found
 
 
 def _document(data: bytes) -> dict[str, Any]:
@@ -254,6 +288,9 @@ def _document(data: bytes) -> dict[str, Any]:
 def _only(document: dict[str, Any], wanted: str) -> Any:
     """Return the value of a field, which Go would find in any case of letters."""
     folded = wanted.casefold()
-    if [key for key in document if key.casefold() == folded] not in ([], [wanted]):
+    # All keys at once: where it is found no more often, no other key is the same but for case.
+    if "\n".join(document).casefold().count(folded) != (wanted in document) and any(
+        key.casefold() == folded for key in document if key != wanted
+    ):
         raise ValueError
     return document.get(wanted)

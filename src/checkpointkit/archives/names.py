@@ -16,9 +16,9 @@ from attrs import frozen
 from checkpointkit.archives.model import Container
 from checkpointkit.kubernetes.grammar import is_label, is_subdomain
 
-__all__ = ["Named", "parse_name", "parse_time"]
+__all__ = ["Named", "parse_name", "parse_time", "time_in"]
 
-_EPOCH: Final = datetime(1970, 1, 1).toordinal()  # noqa: DTZ001 - the number of a day alone
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 - a zone is reckoned with apart
 _CLOCK: Final = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _SHAPE: Final = (
     rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T{_CLOCK}:[0-5][0-9]"
@@ -69,6 +69,17 @@ time_ns=1780000000000000000)
     return Named(_container(pod, rest), parse_time(stamp))
 
 
+def time_in(name: str) -> int | None:
+    """Return when an archive was taken, as `parse_name` has it; what else is said is not read.
+
+    Example:
+        >>> time_in("checkpoint-web_default-app-2026-05-28T22:26:40+02:00.tar")
+        1780000000000000000
+    """
+    match = _NAME.fullmatch(name)
+    return None if match is None else parse_time(match[3])
+
+
 def _container(pod: str, rest: str) -> Container | None:
     if not is_subdomain(pod):
         return None
@@ -107,8 +118,8 @@ def parse_time(text: str) -> int | None:
         moment = datetime.fromisoformat(text[:_SECONDS])
     except ValueError:
         return None
-    seconds = (moment.toordinal() - _EPOCH) * 86_400
-    seconds += moment.hour * 3600 + moment.minute * 60 + moment.second
+    since = moment - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
     fraction, sign = match.groups()
     if sign is not None:
         offset = int(text[-5:-3]) * 3600 + int(text[-2:]) * 60

@@ -17,6 +17,7 @@ import re
 import stat
 from collections import Counter
 from fnmatch import fnmatchcase, translate
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve, field, frozen
@@ -25,9 +26,9 @@ from checkpointkit.archives.disk.directory import directory_error, words_of
 from checkpointkit.archives.disk.flight import Use, written
 from checkpointkit.archives.disk.pins import TEMPORARY, read_pins
 from checkpointkit.archives.disk.trees import WALK_LIMIT, Walk
-from checkpointkit.archives.identity import Identity, identify
+from checkpointkit.archives.identity import Identity, LastSpec, identify
 from checkpointkit.archives.model import DEFAULT_NAMES, MARKER_SUFFIX, Archive, Space, State
-from checkpointkit.archives.names import parse_name
+from checkpointkit.archives.names import parse_name, time_in
 from checkpointkit.archives.tarscan import read_archive
 from checkpointkit.stores.files.system import OPEN_TO_READ
 
@@ -51,6 +52,7 @@ _OURS_TO_MEND: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _SETTLED: Final = (State.COMPLETE, State.BROKEN)
 _EVERY: Final = 256
 _NOTHING: Final = "(?!)"
+_NAME: Final = attrgetter("name")
 
 
 @frozen(kw_only=True)
@@ -119,7 +121,7 @@ def scan(
     except OSError as error:
         raise directory_error(directory.path, "look through", error) from error
     archives = scanning.archives
-    archives.sort(key=_name_bytes)
+    _sort(archives)
     return Scan(
         archives=tuple(archives),
         foreign=scanning.foreign,
@@ -155,6 +157,7 @@ class _Scanning:
         self._markers: set[str] = set()
         self._pinned: list[str] = []
         self._anew: list[tuple[str, os.stat_result]] = []
+        self._read_spec = LastSpec()
         self._walk = Walk(directory.system, WALK_LIMIT)
 
     def list(self, names: Sequence[str]) -> None:
@@ -233,7 +236,7 @@ class _Scanning:
                 mtime_ns=0,
                 ctime_ns=0,
                 state=State.UNREADABLE,
-                named_ns=parse_name(name).time_ns,
+                named_ns=time_in(name),
                 first_seen_ns=self.now_ns if before is None else before.first_seen_ns,
                 problem=words_of(error),
             )
@@ -251,6 +254,7 @@ class _Scanning:
         """Look at all that was put aside."""
         done = len(self.archives)
         total = done + len(self._anew)
+        self._anew.sort(key=itemgetter(0))  # those of one container one after another
         for name, status in self._anew:
             if progress is not None and done % _EVERY == 0:
                 progress(done, total)
@@ -278,7 +282,8 @@ class _Scanning:
         fd = system.open(name, OPEN_TO_READ, dir_fd=self.directory.fd)
         try:
             before = system.fstat(fd)
-            if _key(before) != _key(status) or not stat.S_ISREG(before.st_mode):
+            key = _key(before)
+            if key != _key(status) or not stat.S_ISREG(before.st_mode):
                 self._add_in_flight(name, status, "it has changed while it was looked at")
                 return
             use = written(fd, system)
@@ -286,12 +291,12 @@ class _Scanning:
                 self._add_in_flight(name, status, "somebody has it open for writing")
                 return
             self.leases &= use is Use.FREE
-            reading = read_archive(fd, before.st_size)
+            reading = read_archive(fd, before.st_size, read_spec=self._read_spec)
             after = system.fstat(fd)
         finally:
             system.close(fd)
         self.opened += 1
-        if _key(after) != _key(before):
+        if _key(after) != key:
             self._add_in_flight(name, after, "it has changed while it was read")
             return
         identity = identify(name, reading)
@@ -312,9 +317,11 @@ class _Scanning:
         as settled, since it would else be in flight for years.
         """
         times = (status.st_mtime_ns, status.st_ctime_ns)
-        believed = [each for each in times if each <= self.now_ns + _AHEAD_NS]
-        if believed:
-            return self.now_ns - max(believed) >= self.settle_ns
+        latest = max(times)
+        if latest > self.now_ns + _AHEAD_NS:
+            latest = min(times)
+        if latest <= self.now_ns + _AHEAD_NS:
+            return self.now_ns - latest >= self.settle_ns
         before = self.known.get(name)
         return before is not None and _key_of(before) == _key(status)
 
@@ -348,7 +355,7 @@ class _Scanning:
             by_name=by_name and identity.container is not None,
             pod_uid=identity.pod_uid,
             checkpointed_ns=checkpointed_ns,
-            named_ns=parse_name(name).time_ns,
+            named_ns=time_in(name),
             first_seen_ns=first_seen_ns,
             problem=identity.problem,
         )
@@ -381,6 +388,13 @@ def _key(status: os.stat_result) -> tuple[int, int, int, int, int]:
 def _key_of(archive: Archive) -> tuple[int, int, int, int, int]:
     times = (archive.mtime_ns, archive.ctime_ns)
     return (archive.device, archive.inode, archive.size, *times)
+
+
+def _sort(archives: list[Archive]) -> None:
+    """Sort by the bytes of the names, which are the characters of most."""
+    archives.sort(key=_NAME)
+    if not "".join(map(_NAME, archives)).isascii():
+        archives.sort(key=_name_bytes)
 
 
 def _name_bytes(archive: Archive) -> bytes:

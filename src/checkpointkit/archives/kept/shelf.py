@@ -8,6 +8,7 @@ again from the archives.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from attrs import evolve
@@ -31,6 +32,7 @@ T = TypeVar("T")
 
 _HEAD: Final = "head"
 _SHARDS: Final = "shard-"
+_NAME: Final = attrgetter("name")
 _AT_A_TIME: Final = 32
 """Shards that are encoded before they are written: they are in memory, some megabytes each."""
 
@@ -91,7 +93,7 @@ class Shelf:
                 archives = [] if shard is None else to_archives(shard, parents)
             except ValueError:
                 archives, problem = [], f"{key} holds columns that do not fit together"
-            known.update((archive.name, archive) for archive in archives)
+            known.update(zip(map(_NAME, archives), archives, strict=True))
             if problem:
                 lost = "what only it knew is lost: when archives were first seen, their digests"
                 problems += (f"a part of the inventory is damaged: {problem}; {lost}",)
@@ -188,6 +190,8 @@ def _keys(bits: int) -> Collection[str]:
 
 def _changed(known: Mapping[str, Archive], found: Mapping[str, Archive], bits: int) -> set[int]:
     """Return the shards whose archives are no more what is known; pins do not count."""
+    if known == found:  # mostly the same objects: far faster than one by one
+        return set()
     names = known.keys() - found.keys()
     for name, archive in found.items():
         before = known.get(name)

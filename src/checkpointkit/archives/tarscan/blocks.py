@@ -50,9 +50,7 @@ def parse_header(block: bytes) -> tuple[bytes, int, bytes]:
     total += _SPACES - sum(check)  # the sum is made with spaces in its own place
     if check != b"%06o\x00 " % total and not _is_sum(check, total, block):
         raise BrokenError("it has a header whose checksum is wrong")
-    end = name.find(0)
-    if end >= 0:
-        name = name[:end]
+    name = name.partition(b"\x00")[0]
     if prefix[0] and magic.startswith(_POSIX):
         name = prefix.partition(b"\x00")[0] + b"/" + name
     return name, parse_number(size), kind

@@ -18,6 +18,8 @@ from checkpointkit.archives.tarscan.members import Found, walk
 from checkpointkit.archives.tarscan.plain import FIRST, PlainSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from checkpointkit.archives.tarscan.members import Source
 
 __all__ = ["read_archive"]
@@ -25,13 +27,20 @@ __all__ = ["read_archive"]
 _NOBODY: Final = Identity()
 
 
-def read_archive(fd: int, size: int, *, limits: ReadLimits = DEFAULT_LIMITS) -> Reading:
+def read_archive(
+    fd: int,
+    size: int,
+    *,
+    limits: ReadLimits = DEFAULT_LIMITS,
+    read_spec: Callable[[bytes], Identity] = read_spec,
+) -> Reading:
     """Read what an archive says of itself, and whether it is whole.
 
     Args:
         fd: A regular file that is open; its own position may move.
         size: How long it is (`st_size`).
         limits: How much of it is looked at.
+        read_spec: Reads its `spec.dump`; of many archives, a `LastSpec` does it faster.
 
     Returns:
         What was read; whatever stands in the file, it raises nothing for it.
