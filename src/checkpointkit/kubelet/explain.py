@@ -87,11 +87,15 @@ AT_START: Final[Mapping[str, str]] = MappingProxyType(
         MEMORY_V1.file: "the kubelet exits, even with the policy None",
         DEVICES.file: "the kubelet logs it and goes on, as if no devices were given out",
         ALLOCATED_PODS.file: "the kubelet panics",
-        ACTUATED_PODS.file: "the kubelet panics",
+        ACTUATED_PODS.file: "the kubelet exits; 1.33 panics",
         DRA.file: "the kubelet exits",
     }
 )
-"""What the kubelet does at its start with a file that it does not take."""
+"""What the kubelet does at its start with a file that it does not take.
+
+Source: 1.36.3, run; `newStateImpl` and `NewKubeGenericRuntimeManager` of it, and `newStateImpl` of
+1.33.0, read.
+"""
 
 
 @frozen
@@ -173,7 +177,7 @@ def explain(
         path: The path that the kubelet's errors name.
 
     Raises:
-        ValueError: There is no such file, or no such kubelet had it.
+        ValueError: There is no such file, or it is not known how such a kubelet reads it.
 
     Example:
         >>> found = explain("allocated_pods_state", b'{"data":"{}","checksum":694314935}')
@@ -182,7 +186,8 @@ def explain(
     """
     eras = eras_of(file, version, gate)
     if not eras:
-        raise ValueError("this kubelet has no such file")
+        known = ", ".join(dict.fromkeys(era.name.partition(",")[0] for era in eras_of(file)))
+        raise ValueError(f"how this kubelet reads it is not known; known are: {known or 'none'}")
     restarts = tuple(
         restart(era, data, path=path or file, policy=policy, containers=containers) for era in eras
     )
