@@ -104,6 +104,15 @@ def test_a_sum_over_another_types_name_is_proven_and_can_be_corrected() -> None:
     assert causes(found) == [Cause.TYPE_NAME]
 
 
+def test_a_correction_never_loses_what_else_is_in_the_file() -> None:
+    data = vector("cpu_manager_state_v1/base-marshal-0")
+    for changed in (data[:-1] + b',"new":{"a":1}}', b" " + data, data.replace(b'":"n', b'": "n')):
+        found = explain(CPU, changed, version=NOW)
+        assert found.findings[0].cause is Cause.TYPE_NAME
+        assert found.corrected is None
+        assert not any("repair" in step for step in found.advice)
+
+
 def test_a_field_of_a_newer_kubelet_is_told() -> None:
     devices = vector("kubelet_internal_checkpoint/base-single")
     newer = devices[:-1] + b',"BootID":"x"}'

@@ -206,7 +206,7 @@ def explain(
         findings += _unknown_fields(reading, data)
     if any(each.certain for each in findings):
         findings = [each for each in findings if each.certain or each.cause in _BESIDE]
-    corrected = _corrected(reading, findings, flips)
+    corrected = _corrected(data, reading, findings, flips)
     advice = _advice(file, restarts, findings, corrected)
     return Explanation(
         file, len(data), reading, restarts, tuple(findings), flips, advice, corrected
@@ -337,11 +337,16 @@ def _unknown_fields(reading: Reading, data: bytes) -> list[Finding]:
     return [Finding(Cause.NEWER_FIELD, f"{number} of them")] if number else []
 
 
-def _corrected(reading: Reading, findings: list[Finding], flips: tuple[Flip, ...]) -> bytes | None:
+def _corrected(
+    data: bytes, reading: Reading, findings: list[Finding], flips: tuple[Flip, ...]
+) -> bytes | None:
     """Return the file with the right checksum, if that alone is wrong and it is certain why."""
     causes = [each.cause for each in findings if each.certain]
     if reading.verdict is Verdict.CORRUPT and causes == [Cause.TYPE_NAME]:
-        return render(reading.format, reading.document or {})
+        made = render(reading.format, reading.document or {})
+        # Fields that no type has, and another layout, are content, too: they would be lost.
+        before = made[: made.rindex(b":") + 1]
+        return made if data == before + f"{reading.stored}}}".encode() else None
     if causes == [Cause.FLIP] and len(flips) == 1 and flips[0].in_checksum:
         flip = flips[0]
         made = render(flip.reading.format, flip.reading.document or {})
