@@ -87,7 +87,7 @@ AT_START: Final[Mapping[str, str]] = MappingProxyType(
         MEMORY_V1.file: "the kubelet exits, even with the policy None",
         DEVICES.file: "the kubelet logs it and goes on, as if no devices were given out",
         ALLOCATED_PODS.file: "the kubelet panics",
-        ACTUATED_PODS.file: "the kubelet exits; 1.33 panics",
+        ACTUATED_PODS.file: "the kubelet exits, 1.33 panics",
         DRA.file: "the kubelet exits",
     }
 )
