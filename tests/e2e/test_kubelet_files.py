@@ -15,7 +15,7 @@ from checkpointkit import CheckpointManager
 from checkpointkit.kubelet import DEVICES, CpuStateV2, DeviceData, DeviceState, KubeletStore, cpu_v2
 from checkpointkit.kubelet.cpusets import format_cpus, parse_cpus
 from checkpointkit.kubelet.explain import Cause, explain
-from checkpointkit.kubelet.formats import FILES
+from checkpointkit.kubelet.formats import CPU_V2, FILES
 from checkpointkit.kubelet.gotext import quote
 from checkpointkit.kubelet.verdicts import render
 from tests.e2e.alone import CONTAINER, POD, ROOT, Alone, Start
@@ -297,11 +297,13 @@ def test_it_refuses_a_damaged_file_as_we_explain(
 
 
 def test_it_refuses_the_file_of_another_policy_as_we_explain(taken: Taken) -> None:
-    other = "static" if taken.machine.policy == "none" else "none"
-    status, file = taken.verify(_CPUS, other)
-    taken.alone.policy = other
-    start = taken.alone.start()
-    taken.alone.policy = taken.machine.policy
+    # none is a policy that every machine allows
+    state = {"policy_name": "static", "default_cpu_set": "0", "entries": {}}
+    with taken.damaged(_CPUS, lambda _: render(CPU_V2, state)):
+        status, file = taken.verify(_CPUS, "none")
+        taken.alone.policy = "none"
+        start = taken.alone.start()
+        taken.alone.policy = taken.machine.policy
     assert status == 1
     assert [each["cause"] for each in file["findings"]] == [Cause.POLICY.value]
     _as_explained(file, start)

@@ -104,6 +104,15 @@ def test_a_sum_over_another_types_name_is_proven_and_can_be_corrected() -> None:
     assert causes(found) == [Cause.TYPE_NAME]
 
 
+def test_a_correction_never_loses_what_else_is_in_the_file() -> None:
+    data = vector("cpu_manager_state_v1/base-marshal-0")
+    for changed in (data[:-1] + b',"new":{"a":1}}', b" " + data, data.replace(b'":"n', b'": "n')):
+        found = explain(CPU, changed, version=NOW)
+        assert found.findings[0].cause is Cause.TYPE_NAME
+        assert found.corrected is None
+        assert not any("repair" in step for step in found.advice)
+
+
 def test_a_field_of_a_newer_kubelet_is_told() -> None:
     devices = vector("kubelet_internal_checkpoint/base-single")
     newer = devices[:-1] + b',"BootID":"x"}'
@@ -135,6 +144,19 @@ def test_pods_are_read_beyond_the_checksum() -> None:
     assert "failed to get pod resource information" in found.restarts[0].problem
 
 
+def test_claims_are_read_beyond_the_checksum() -> None:
+    found = explain("dra_manager_state", render(formats.DRA, {"data": ""}))
+    assert causes(found) == [Cause.CONTENT]
+    assert found.restarts[0].problem == "GetEntries() on checkpoint: unexpected end of JSON input"
+    data = '{"ClaimInfoStateList":[{"PodUIDs":{"u":{}},"DriverState":{"d":{"Devices":[{"x":1}]}}}]}'
+    assert explain("dra_manager_state", render(formats.DRA, {"data": data})).ok
+    found = explain("dra_manager_state", render(formats.DRA, {"data": data.replace("{}", "7")}))
+    assert "cannot unmarshal number into Go struct field" in found.restarts[0].problem
+    found = explain("dra_manager_state", b'{"Data":"{}","Checksum":1}')
+    text = "failed to get checkpoint dra_manager_state: checkpoint is corrupted"
+    assert found.restarts[0].problem == text
+
+
 def test_cpus_are_read_beyond_the_checksum() -> None:
     state = {"policy_name": "none", "default_cpu_set": "x", "entries": {}}
     (era,) = eras_of(CPU, NOW, False)
@@ -154,6 +176,31 @@ def test_version_1_needs_the_containers_of_the_node() -> None:
     assert "failed to migrate checkpoint from v1 to v2: containerID '" in problem
 
 
+def test_older_kubelets_migrate_in_other_words_and_the_oldest_ones_do_not() -> None:
+    data = vector("cpu_manager_state_v1/base-legacy-2")
+    (era,) = eras_of(CPU, (1, 18))
+    assert restart(era, data).ok
+    problem = restart(era, data, containers=lambda _: None).problem
+    assert "error migrating v1 checkpoint state to v2 checkpoint state: containerID '" in problem
+    (era,) = eras_of(CPU, (1, 17))
+    assert restart(era, data, containers=lambda _: None).ok
+    state = {"policy_name": "", "default_cpu_set": "", "entries": {"id": "3-1"}}
+    problem = restart(era, render(formats.CPU_V1, state)).problem
+    assert 'could not parse cpuset "3-1" for container id "id": invalid range' in problem
+
+
+def test_the_releases_that_are_known_are_bounded() -> None:
+    assert eras_of(CPU, (1, 11)) == eras_of(CPU, (1, 37)) == ()
+    assert [era.name for era in eras_of("kubelet_internal_checkpoint")] == [
+        "1.20 to 1.21",
+        "1.31 to 1.37",
+    ]
+    for number in range(12, 37):  # no gap and no overlap
+        assert [era.gate for era in eras_of(CPU, (1, number))] == (
+            [False, True] if number == 36 else [None]
+        )
+
+
 def test_what_an_earlier_try_has_read_stays_where_the_older_format_has_nothing() -> None:
     (era,) = eras_of("memory_manager_state", NOW, True)
     data = b'{"policyName":"None","machineState":{}}'
@@ -165,10 +212,10 @@ def test_old_kubelets_have_their_own_order() -> None:
     v2 = vector("cpu_manager_state_v2/base-single")
     told = {era.name: restart(era, v2).ok for era in eras_of(CPU)}
     assert told == {
-        "1.10 to 1.17": False,
+        "1.12 to 1.17": False,
         "1.18 to 1.35": True,
-        "1.36 and later, PodLevelResourceManagers=false": True,
-        "1.36 and later, PodLevelResourceManagers=true": True,
+        "1.36, PodLevelResourceManagers=false": True,
+        "1.36, PodLevelResourceManagers=true": True,
     }
     own = vector("cpu_manager_state_v2/own-type-name")
     assert [restart(era, own).ok for era in eras_of(CPU)] == [False, False, True, False]
@@ -191,8 +238,11 @@ def test_versions_and_gates_choose_the_kubelet() -> None:
     assert len(eras_of(CPU)) == 4
     assert [era.gate for era in eras_of(CPU, NOW)] == [False, True]
     assert eras_of("memory_manager_state", (1, 20)) == ()
-    with pytest.raises(ValueError, match="no such file"):
-        explain("memory_manager_state", b"", version=(1, 20))
+    for version in ((1, 20), (1, 37)):
+        with pytest.raises(ValueError, match=r"is not known; known are: 1\.21 to 1\.35, 1\.36$"):
+            explain("memory_manager_state", b"", version=version)
+    with pytest.raises(ValueError, match="known are: none"):
+        explain("other", b"")
     assert {era.file for era in ERAS} == set(FILES) == set(AT_START)
 
 

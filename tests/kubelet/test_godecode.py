@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from checkpointkit.kubelet import formats
 from checkpointkit.kubelet.cpusets import MAX_CPUS, CpuSetError, format_cpus, parse_cpus
 from checkpointkit.kubelet.gobase64 import Base64Error, decode_base64
-from checkpointkit.kubelet.godecode import GoTypeError, decode, zero
+from checkpointkit.kubelet.godecode import GoTypeError, decode, fits, zero
 from checkpointkit.kubelet.godump import dump
 from checkpointkit.kubelet.gojson import parse
 from checkpointkit.kubelet.gotypes import (
@@ -269,3 +269,9 @@ def test_without_the_extra_the_sum_is_the_same(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setitem(sys.modules, "fnv_hash_fast", None)
     assert fnv1a32(b"kubelet") == plain_fnv1a32(b"kubelet")
+
+
+def test_what_a_struct_that_decodes_itself_refuses_does_not_fit() -> None:
+    (pods,) = [each.type for each in formats.CPU_V3.struct.fields if each.name == "pod_entries"]
+    assert fits(pods, (("uid", (("cpuSet", "0-3"),)),))
+    assert not fits(pods, (("uid", (("cpuSet", "3-0"),)),))

@@ -87,11 +87,15 @@ AT_START: Final[Mapping[str, str]] = MappingProxyType(
         MEMORY_V1.file: "the kubelet exits, even with the policy None",
         DEVICES.file: "the kubelet logs it and goes on, as if no devices were given out",
         ALLOCATED_PODS.file: "the kubelet panics",
-        ACTUATED_PODS.file: "the kubelet panics",
+        ACTUATED_PODS.file: "the kubelet exits, 1.33 panics",
         DRA.file: "the kubelet exits",
     }
 )
-"""What the kubelet does at its start with a file that it does not take."""
+"""What the kubelet does at its start with a file that it does not take.
+
+Source: 1.36.3, run; `newStateImpl` and `NewKubeGenericRuntimeManager` of it, and `newStateImpl` of
+1.33.0, read.
+"""
 
 
 @frozen
@@ -173,7 +177,7 @@ def explain(
         path: The path that the kubelet's errors name.
 
     Raises:
-        ValueError: There is no such file, or no such kubelet had it.
+        ValueError: There is no such file, or it is not known how such a kubelet reads it.
 
     Example:
         >>> found = explain("allocated_pods_state", b'{"data":"{}","checksum":694314935}')
@@ -182,7 +186,8 @@ def explain(
     """
     eras = eras_of(file, version, gate)
     if not eras:
-        raise ValueError("this kubelet has no such file")
+        known = ", ".join(dict.fromkeys(era.name.partition(",")[0] for era in eras_of(file)))
+        raise ValueError(f"how this kubelet reads it is not known; known are: {known or 'none'}")
     restarts = tuple(
         restart(era, data, path=path or file, policy=policy, containers=containers) for era in eras
     )
@@ -201,7 +206,7 @@ def explain(
         findings += _unknown_fields(reading, data)
     if any(each.certain for each in findings):
         findings = [each for each in findings if each.certain or each.cause in _BESIDE]
-    corrected = _corrected(reading, findings, flips)
+    corrected = _corrected(data, reading, findings, flips)
     advice = _advice(file, restarts, findings, corrected)
     return Explanation(
         file, len(data), reading, restarts, tuple(findings), flips, advice, corrected
@@ -332,11 +337,16 @@ def _unknown_fields(reading: Reading, data: bytes) -> list[Finding]:
     return [Finding(Cause.NEWER_FIELD, f"{number} of them")] if number else []
 
 
-def _corrected(reading: Reading, findings: list[Finding], flips: tuple[Flip, ...]) -> bytes | None:
+def _corrected(
+    data: bytes, reading: Reading, findings: list[Finding], flips: tuple[Flip, ...]
+) -> bytes | None:
     """Return the file with the right checksum, if that alone is wrong and it is certain why."""
     causes = [each.cause for each in findings if each.certain]
     if reading.verdict is Verdict.CORRUPT and causes == [Cause.TYPE_NAME]:
-        return render(reading.format, reading.document or {})
+        made = render(reading.format, reading.document or {})
+        # Fields that no type has, and another layout, are content, too: they would be lost.
+        before = made[: made.rindex(b":") + 1]
+        return made if data == before + f"{reading.stored}}}".encode() else None
     if causes == [Cause.FLIP] and len(flips) == 1 and flips[0].in_checksum:
         flip = flips[0]
         made = render(flip.reading.format, flip.reading.document or {})

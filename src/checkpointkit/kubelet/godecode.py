@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
 
 from checkpointkit.kubelet.cpusets import CpuSetError, format_cpus, parse_cpus
 from checkpointkit.kubelet.gobase64 import Base64Error, decode_base64
 from checkpointkit.kubelet.gojson import RawNumber
+from checkpointkit.kubelet.goplain import OddError, decoder_of
 from checkpointkit.kubelet.gotypes import (
     Amount,
     Bytes,
@@ -30,6 +32,9 @@ from checkpointkit.kubelet.gotypes import (
     Text,
 )
 from checkpointkit.kubernetes.quantity import parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["GoTypeError", "decode", "field_named", "fits", "zero"]
 
@@ -135,7 +140,7 @@ class _Decoder:
         self._struct = self._outer = struct
         self._path = path
         self._behind: dict[int, tuple[list[Any], list[Any]]] = {}
-        self._blanks: dict[str, dict[str, Any]] = {}
+        self._ways: dict[int, Callable[[Any], Any] | None] = {}
 
     def _save(self, value: str, go: str) -> None:
         where = f"struct field {self._struct}.{'.'.join(self._path)}" if self._path else "value"
@@ -188,23 +193,27 @@ class _Decoder:
             ):  # most of them, and nothing else can come of them
                 old[field.name] = item
                 continue
-            if type(item) is list and isinstance(of, ListOf) and old[field.name] is None:
-                simple = _simple(of.item, item)
-                if simple is not None:
-                    old[field.name] = simple
-                    continue
+            if isinstance(of, MapOf | ListOf) and not old[field.name]:
+                short = self._short(of)
+                if short is not None:
+                    with suppress(OddError):  # the long way says what is odd
+                        old[field.name] = short(item)
+                        continue
             self._struct, self._path = name, (*path, field.json)
             old[field.name] = self.value(field.type, item, old[field.name])
             self._struct, self._path = struct, path
         return old
 
+    def _short(self, kind: MapOf | ListOf) -> Callable[[Any], Any] | None:
+        """Return the short way for a type; it is made once, which takes as long as a few values."""
+        try:
+            return self._ways[id(kind)]
+        except KeyError:
+            return self._ways.setdefault(id(kind), decoder_of(kind))
+
     def _map(self, kind: MapOf, node: tuple[tuple[str, Any], ...], old: Any) -> dict[str, Any]:
         value: dict[str, Any] = {} if old is None else old
         item = kind.value
-        if isinstance(kind.key, Text) and isinstance(item, Text):
-            for key, text in node:
-                value[key] = text if isinstance(text, str) else self.value(item, text, "")
-            return value
         blank = None if isinstance(item, Struct) else zero(item)
         number = kind.key if isinstance(kind.key, Number) else None
         for key, each in node:
@@ -219,12 +228,6 @@ class _Decoder:
 
     def _list(self, kind: ListOf, node: list[Any], old: list[Any] | None) -> list[Any]:
         item = kind.item
-        simple = _simple(item, node) if old is None else None
-        if simple is not None:
-            return simple
-        if old is None and isinstance(item, Struct) and not item.helper and item.is_flat:
-            blank = self._blanks.get(item.go) or self._blanks.setdefault(item.go, zero(item))
-            return [self._struct_of(item, each, blank.copy()) for each in node]
         before = list(old or ())
         if old is not None and id(old) in self._behind:
             before += self._behind[id(old)][1]
@@ -285,21 +288,6 @@ class _Decoder:
                 continue
             raise _Ended(problem)
         return value
-
-
-def _simple(kind: GoType, node: list[Any]) -> list[Any] | None:
-    """Return an array of texts or numbers that all fit; None for any other."""
-    if isinstance(kind, Number):
-        for each in node:
-            if type(each) is not int or not kind.least <= each <= kind.most:
-                return None
-        return list(node)
-    if isinstance(kind, Text):
-        for each in node:
-            if not isinstance(each, str):
-                return None
-        return list(node)
-    return None
 
 
 def _placed(text: str, node: str) -> str:

@@ -12,6 +12,7 @@ import base64
 from typing import Any
 
 from checkpointkit.kubelet.cpusets import parse_cpus
+from checkpointkit.kubelet.goplain import dumper_of
 from checkpointkit.kubelet.gotypes import (
     Bytes,
     GoType,
@@ -66,16 +67,24 @@ def _put(kind: GoType, value: Any, parts: list[str], *, typed: bool) -> bool:
         return _put_struct(kind, value, parts)
     elif value is None:
         parts.append("<nil>")
-    elif isinstance(kind, MapOf):
-        return _put_map(kind, value, parts)
-    elif isinstance(kind, ListOf):
-        return _put_list(kind, value, parts)
+    elif isinstance(kind, MapOf | ListOf):
+        return _put_many(kind, value, parts)
     elif isinstance(kind, Bytes):
         parts.append(f"[{' '.join(map(str, base64.b64decode(value)))}]")
     else:  # a set of CPUs; amounts are never hashed
         members = " ".join([f"{cpu}:{{}}" for cpu in parse_cpus(value)])
         parts.append(f"{{elems:(map[int]struct {{}})map[{members}]}}")
     return False
+
+
+def _put_many(kind: MapOf | ListOf, value: Any, parts: list[str]) -> bool:
+    short = dumper_of(kind)
+    if short is not None:
+        parts.append(short(value))
+        return False
+    return (
+        _put_map(kind, value, parts) if isinstance(kind, MapOf) else _put_list(kind, value, parts)
+    )
 
 
 def _put_struct(kind: Struct, value: dict[str, Any], parts: list[str]) -> bool:
@@ -85,8 +94,6 @@ def _put_struct(kind: Struct, value: dict[str, Any], parts: list[str]) -> bool:
         item, of = value[field.name], field.type
         if isinstance(of, Text | Number) and not quiet:  # most of them
             parts.append(f"{before}{field.go}:({of.go}){item}")
-        elif isinstance(of, ListOf) and isinstance(of.item, Number) and item and not quiet:
-            parts.append(f"{before}{field.go}:({of.go})[{' '.join(map(str, item))}]")
         else:
             parts.append(f"{before}{field.go}:")
             quiet = _put(of, item, parts, typed=not quiet)
@@ -97,9 +104,6 @@ def _put_struct(kind: Struct, value: dict[str, Any], parts: list[str]) -> bool:
 
 def _put_map(kind: MapOf, value: dict[str, Any], parts: list[str]) -> bool:
     keys = sorted_keys(kind, value)
-    if isinstance(kind.value, Text):
-        parts.append(f"map[{' '.join([f'{key}:{value[key]}' for key in keys])}]")
-        return False
     quiet = False
     before = "map["
     for key in keys:
@@ -111,12 +115,6 @@ def _put_map(kind: MapOf, value: dict[str, Any], parts: list[str]) -> bool:
 
 
 def _put_list(kind: ListOf, value: list[Any], parts: list[str]) -> bool:
-    if isinstance(kind.item, Text):
-        parts.append(f"[{' '.join(value)}]")
-        return False
-    if isinstance(kind.item, Number):
-        parts.append(f"[{' '.join(map(str, value))}]")
-        return False
     quiet = False
     before = "["
     for each in value:

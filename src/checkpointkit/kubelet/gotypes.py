@@ -165,10 +165,6 @@ def _by_key_of(kind: Struct) -> Mapping[str, Field]:
     return MappingProxyType({each.json: each for each in kind.fields})
 
 
-def _is_flat_of(kind: Struct) -> bool:
-    return not any(isinstance(each.type, Struct) for each in kind.fields)
-
-
 @frozen
 class Struct:
     """A struct.
@@ -179,7 +175,6 @@ class Struct:
         helper: The struct that its `UnmarshalJSON` decodes into, where it has one: always a new
             one, whatever the value held before.
         by_key: The fields by their keys in JSON, as they are written.
-        is_flat: Whether no field is a struct itself.
     """
 
     go: str
@@ -187,10 +182,6 @@ class Struct:
     helper: str = ""
     by_key: Mapping[str, Field] = field(
         init=False, eq=False, repr=False, default=Factory(_by_key_of, takes_self=True)
-    )
-
-    is_flat: bool = field(
-        init=False, eq=False, repr=False, default=Factory(_is_flat_of, takes_self=True)
     )
 
 

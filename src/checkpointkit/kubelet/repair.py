@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -76,8 +78,14 @@ def read_file(path: str) -> bytes:
     """
     flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        with open(os.open(path, flags), "rb") as file:
-            data = file.read(LARGEST + 1)
+        fd = os.open(path, flags)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):  # a pipe would look like an empty file
+                raise KubeletFileError(path, "it is no regular file")
+            with open(fd, "rb", closefd=False) as file:
+                data = file.read(LARGEST + 1)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise KubeletFileError(path, f"cannot be read: {error.strerror}") from error
     if len(data) > LARGEST:
@@ -134,7 +142,7 @@ def repair(path: str, found: Explanation, *, kubelets: tuple[int, ...] | None) -
     _write(copy, found.corrected)
     steps = (
         "keep the node drained and the kubelet stopped until this is done",
-        f"mv {copy} {path}",
+        f"mv -- {shlex.quote(copy)} {shlex.quote(path)}",
         "systemctl start kubelet; kubectl uncordon NODE",
     )
     return Repaired(copy, steps)
@@ -144,9 +152,13 @@ def _write(path: str, data: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
         with open(os.open(path, flags, _MODE), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            try:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                os.unlink(path)  # half a copy must not be moved over the file
+                raise
         directory = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
         try:
             os.fsync(directory)

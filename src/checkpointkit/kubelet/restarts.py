@@ -1,7 +1,15 @@
 """What a kubelet of some version makes of a file when it starts. Pure.
 
-Before 1.36 a file has one current format; since then the feature gate `PodLevelResourceManagers`
-decides between two. A kubelet tries one format after the other and reports the last error.
+In 1.36 the feature gate `PodLevelResourceManagers` decides between two formats of a file; before, a
+file has one current format. A kubelet tries one format after the other and reports the last error.
+
+Source: `checkpoint.go` and `state_checkpoint.go` of `pkg/kubelet/cm/cpumanager/state` and of
+`memorymanager/state`, `pkg/kubelet/cm/{devicemanager,dra}`, `pkg/kubelet/allocation`, and
+`pkg/features/kube_features.go` in k8s.io/kubernetes 1.10.0 to 1.12.0, 1.17.0 to 1.21.0, 1.31.0 to
+1.33.0, 1.35.0, 1.36.3 and 1.37.0; 1.36.3 was also run. What lies between two releases that agree is
+taken to agree. Not known, and so not answered: the CPU and memory files of 1.37, which have new
+formats (`data`, `dataChecksum`), and its files of pods and claims, whose text has new fields; and
+the devices of 1.22 to 1.30, some of which also read a format without NUMA nodes.
 """
 
 from __future__ import annotations
@@ -13,6 +21,7 @@ from typing import Any, Final, TypeAlias
 
 from attrs import frozen
 
+from checkpointkit.kubelet.claims import ClaimsDataError, check_claims_data
 from checkpointkit.kubelet.cpusets import CpuSetError, parse_cpus
 from checkpointkit.kubelet.formats import (
     ACTUATED_PODS,
@@ -76,7 +85,7 @@ class Era:
     Attributes:
         file: The name of the file.
         since: The first release.
-        until: The first release that is none of them any more; None for "not yet".
+        until: The first release that is none of them any more, or is not known.
         gate: The feature gate `PodLevelResourceManagers`; None where the release has none, or the
             file does not depend on it.
         tries: The formats that are tried, in this order.
@@ -84,25 +93,22 @@ class Era:
 
     file: str
     since: Version
-    until: Version | None
+    until: Version
     gate: bool | None
     tries: tuple[Format, ...]
 
     @property
     def name(self) -> str:
-        """What to call it: `1.36 and later, PodLevelResourceManagers=true`."""
-        since = f"{self.since[0]}.{self.since[1]}"
-        if self.until is None:
-            releases = f"{since} and later"
-        else:
-            releases = f"{since} to {self.until[0]}.{self.until[1] - 1}"
+        """What to call it: `1.36, PodLevelResourceManagers=true`."""
+        first, last = (f"{self.since[0]}.{minor}" for minor in (self.since[1], self.until[1] - 1))
+        releases = first if first == last else f"{first} to {last}"
         if self.gate is None:
             return releases
         return f"{releases}, {GATE}={str(self.gate).lower()}"
 
     def covers(self, version: Version | None, gate: bool | None) -> bool:  # noqa: FBT001 - a filter
         """Tell whether it holds for a release and a setting; None stands for any."""
-        if version is not None and (version < self.since or (self.until and version >= self.until)):
+        if version is not None and not self.since <= version < self.until:
             return False
         return gate is None or self.gate is None or self.gate is gate
 
@@ -113,19 +119,20 @@ _OFF: Final = False
 _ON: Final = True
 
 ERAS: Final = (
-    Era(CPU_V1.file, (1, 10), (1, 18), None, (CPU_V1,)),
+    Era(CPU_V1.file, (1, 12), (1, 18), None, (CPU_V1,)),
     Era(CPU_V1.file, (1, 18), (1, 36), None, (CPU_V1, CPU_V2)),
-    Era(CPU_V1.file, (1, 36), None, _OFF, (CPU_V2, CPU_V1)),
-    Era(CPU_V1.file, (1, 36), None, _ON, (CPU_V3, CPU_V2, CPU_V1)),
+    Era(CPU_V1.file, (1, 36), (1, 37), _OFF, (CPU_V2, CPU_V1)),
+    Era(CPU_V1.file, (1, 36), (1, 37), _ON, (CPU_V3, CPU_V2, CPU_V1)),
     Era(MEMORY_V1.file, (1, 21), (1, 36), None, (MEMORY_V1,)),
-    Era(MEMORY_V1.file, (1, 36), None, _OFF, (MEMORY_V1,)),
-    Era(MEMORY_V1.file, (1, 36), None, _ON, (MEMORY_V2, MEMORY_V1)),
-    Era(DEVICES.file, (1, 20), None, None, (DEVICES,)),
-    Era(ALLOCATED_PODS.file, (1, 33), None, None, (ALLOCATED_PODS,)),
-    Era(ACTUATED_PODS.file, (1, 33), None, None, (ACTUATED_PODS,)),
-    Era(DRA.file, (1, 32), None, None, (DRA,)),
+    Era(MEMORY_V1.file, (1, 36), (1, 37), _OFF, (MEMORY_V1,)),
+    Era(MEMORY_V1.file, (1, 36), (1, 37), _ON, (MEMORY_V2, MEMORY_V1)),
+    Era(DEVICES.file, (1, 20), (1, 22), None, (DEVICES,)),
+    Era(DEVICES.file, (1, 31), (1, 38), None, (DEVICES,)),
+    Era(ALLOCATED_PODS.file, (1, 33), (1, 37), None, (ALLOCATED_PODS,)),
+    Era(ACTUATED_PODS.file, (1, 33), (1, 37), None, (ACTUATED_PODS,)),
+    Era(DRA.file, (1, 31), (1, 37), None, (DRA,)),
 )
-"""Older ones of a file first."""
+"""What is known, older ones of a file first; see the top for the source."""
 
 
 def eras_of(
@@ -196,13 +203,15 @@ def restart(
             if not problem:
                 taken = readings[-1]
                 break
+    if problem and era.file == DRA.file:
+        problem = f"failed to get checkpoint {era.file}: {problem}"
     if taken is not None:
         try:
-            _CHECKS[era.file](taken, policy, containers, readings)
+            _CHECKS[era.file](era, taken, policy, containers, readings)
         except _Refused as refused:
             problem = str(refused)
     if problem:
-        problem = _TEXTS[era.file].format(problem=problem, path=quote(path), file=era.file)
+        problem = _TEXTS[era.file].format(problem=problem, path=quote(path))
     return Restart(
         era, problem, None if problem or taken is None else taken.format, tuple(readings)
     )
@@ -218,12 +227,17 @@ def _check_policy(state: Mapping[str, Any], policy: str | None, who: str = "") -
 
 
 def _check_cpus(
-    taken: Reading, policy: str | None, containers: ContainerMap | None, tried: list[Reading]
+    era: Era,
+    taken: Reading,
+    policy: str | None,
+    containers: ContainerMap | None,
+    tried: list[Reading],
 ) -> None:
     state = dict(taken.document or {})
     if taken.format is CPU_V1:
-        _check_containers(state["entries"] or {}, containers)
         entries = {"": state["entries"] or {}}
+        if era.tries != (CPU_V1,):  # which knows containers by their ID alone
+            _check_containers(_MIGRATING[taken is tried[0]], entries[""], containers)
     else:
         entries = {pod: each or {} for pod, each in (state["entries"] or {}).items()}
     # A migration leaves what an earlier try has read where the older format has nothing.
@@ -235,7 +249,10 @@ def _check_cpus(
     _check_set("default cpu set", state["default_cpu_set"], "")
     for pod, sets in entries.items():
         for container, cpus in sets.items():
-            _check_set("cpuset", cpus, f" for container {quote(container)} in pod {quote(pod)}")
+            whose = f"container {quote(container)} in pod {quote(pod)}"
+            if era.tries == (CPU_V1,):
+                whose = f"container id {quote(container)}"
+            _check_set("cpuset", cpus, f" for {whose}")
 
 
 def _check_set(what: str, cpus: str, whose: str) -> None:
@@ -248,17 +265,24 @@ def _check_set(what: str, cpus: str, whose: str) -> None:
         raise _Refused(problem)
 
 
-def _check_containers(entries: Mapping[str, str], containers: ContainerMap | None) -> None:
+_MIGRATING: Final = (
+    "failed to migrate checkpoint from v1 to v2",
+    "error migrating v1 checkpoint state to v2 checkpoint state",  # where it is tried first
+)
+
+
+def _check_containers(
+    problem: str, entries: Mapping[str, str], containers: ContainerMap | None
+) -> None:
     for container in entries if containers is not None else ():
         if containers is not None and containers(container) is None:
             raise _Refused(
-                f"failed to migrate checkpoint from v1 to v2: containerID '{container}' not found "
-                "in initial containers list"
+                f"{problem}: containerID '{container}' not found in initial containers list"
             )
 
 
 def _check_memory(
-    taken: Reading, policy: str | None, _: ContainerMap | None, tried: list[Reading]
+    _era: Era, taken: Reading, policy: str | None, _: ContainerMap | None, tried: list[Reading]
 ) -> None:
     state = dict(taken.document or {})
     for each in tried:
@@ -268,7 +292,7 @@ def _check_memory(
 
 
 def _check_pods(
-    taken: Reading, _policy: str | None, _: ContainerMap | None, _tried: list[Reading]
+    _era: Era, taken: Reading, _policy: str | None, _: ContainerMap | None, _tried: list[Reading]
 ) -> None:
     problem = ""
     try:
@@ -279,8 +303,28 @@ def _check_pods(
         raise _Refused(problem)
 
 
+def _check_claims(
+    _era: Era,
+    taken: Reading,
+    _policy: str | None,
+    _: ContainerMap | None,
+    _tried: list[Reading],
+) -> None:
+    problem = ""
+    try:
+        check_claims_data((taken.document or {})["data"])
+    except ClaimsDataError as error:
+        problem = f"GetEntries() on checkpoint: {error}"
+    if problem:
+        raise _Refused(problem)
+
+
 def _check_nothing(
-    _taken: Reading, _policy: str | None, _: ContainerMap | None, _tried: list[Reading]
+    _era: Era,
+    _taken: Reading,
+    _policy: str | None,
+    _: ContainerMap | None,
+    _tried: list[Reading],
 ) -> None:
     """The kubelet looks at no more than the checksum when it starts."""
 
@@ -292,7 +336,7 @@ _CHECKS: Final = MappingProxyType(
         DEVICES.file: _check_nothing,
         ALLOCATED_PODS.file: _check_pods,
         ACTUATED_PODS.file: _check_pods,
-        DRA.file: _check_nothing,
+        DRA.file: _check_claims,
     }
 )
 
@@ -311,6 +355,6 @@ _TEXTS: Final = MappingProxyType(
         DEVICES.file: "{problem}",
         ALLOCATED_PODS.file: _PODS_TEXT,
         ACTUATED_PODS.file: _PODS_TEXT,
-        DRA.file: "failed to get checkpoint {file}: {problem}",
+        DRA.file: "{problem}",
     }
 )
