@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from checkpointkit.archives.disk.directory import ArchiveDirectory
+from checkpointkit.archives.disk.directory import ArchiveCalls, ArchiveDirectory
 from checkpointkit.archives.model import Container, Space
 from checkpointkit.cli import main
+from checkpointkit.cli.archives.session import Session
 from checkpointkit.cli.archives.words import bar, moment_text, since_text
+from checkpointkit.cli.arguments import make_parser
 from tests.archives import making
-from tests.support.states import tree
+from tests.support.states import NOW, tree
+from tests.test_cli_archives_apply import NOBODY_THERE
 from tests.test_cli_archives_support import (
     APP,
     GIB,
@@ -100,6 +106,123 @@ def test_what_is_special_is_said(node: Node, capsys: Capture) -> None:
     ):
         assert f"\n{begin}" in text
     assert "unreadable" not in text
+
+
+def test_broken_archives_are_not_said_to_be_kept_where_a_quarantine_deletes_them(
+    node: Node, capsys: Capture
+) -> None:
+    for name in ("checkpoint-a.tar", "checkpoint-b.tar"):
+        node.write(name, b"no archive")
+    text = archives(capsys)
+    assert "unknown" not in text
+    assert "broken  2 archives, 20 B; no whole archives: they are kept\n" in text
+    found = document(capsys)
+    assert (found["unknown"]["archives"], found["broken"]["archives"]) == (0, 2)
+    policy = node.root / "policy.yaml"
+    policy.write_text(
+        "apiVersion: checkpointkit/v1\nkind: RetentionPolicy\nquarantine: {maxCheckpoints: 1}\n"
+    )
+    text = archives(capsys, "--policy", policy)
+    assert "no whole archives: the policy's quarantine says how many are kept\n" in text
+    assert "would delete 1 archive, 10 B\n" in text
+    assert "\nbroken, of nobody: 2 archives, 20 B\n" in archives(capsys, "usage")
+    assert document(capsys, "usage")["broken"]["archives"] == 2
+
+
+def test_the_next_commands_repeat_all_that_was_typed(node: Node, capsys: Capture) -> None:
+    fill(node)
+    policy = node.root / "a policy.yaml"
+    policy.write_text(
+        "apiVersion: checkpointkit/v1\nkind: RetentionPolicy\nmaxCheckpointsPerContainer: 1\n"
+    )
+    (node.root / "my node").symlink_to(node.path.parent)
+    path, state = node.root / "my node" / "checkpoints", node.root / "a state"
+    typed: list[str | Path] = ["--policy", policy, "--state", state, "--settle", "2s", path]
+    lines = archives(capsys, *typed).splitlines()
+    for line, part in zip(lines[-2:], ("plan", "apply"), strict=True):
+        _, _, command = line.partition(": checkpointkit archives ")
+        assert shlex.split(command) == [part, *map(str, typed)]
+
+
+def test_the_first_look_says_which_limits_cannot_be_held(node: Node, capsys: Capture) -> None:
+    node.add(size=GIB)
+    policy = node.root / "policy.yaml"
+    policy.write_text(
+        "apiVersion: checkpointkit/v1\nkind: RetentionPolicy\nmaxTotalSizePerDirectory: 1Mi\n"
+    )
+    assert "\n1 limit cannot be held:\n" in archives(capsys, "--policy", policy)
+
+
+def test_the_first_look_asks_the_api_server(node: Node, capsys: Capture) -> None:
+    node.add()
+    policy, kubeconfig = node.root / "policy.yaml", node.root / "k"
+    policy.write_text("apiVersion: checkpointkit/v1\nkind: RetentionPolicy\norphans: {grace: 1d}\n")
+    kubeconfig.write_text(NOBODY_THERE)
+    typed = ("--policy", policy, "--kubeconfig", kubeconfig)
+    status, out, _ = run(capsys, "archives", *typed)
+    assert status == 1  # it was asked, and does not answer
+    assert "nobody is asked" not in out
+    assert f"plan --all --policy {policy} --kubeconfig {kubeconfig}\n" in out
+    status, out, err = run(capsys, "archives", "--policy", policy, "--in-cluster")
+    assert (status, out) == (2, "")  # this is no pod
+    assert err
+
+
+def test_the_way_into_the_cluster_is_typed_again(node: Node) -> None:
+    arguments = make_parser().parse_args(["archives", "--in-cluster"])
+    session = Session(arguments, NOW, lambda: NOW, None, "utf-8", {})
+    assert session.typed(str(node.path), lookup=True) == " --in-cluster"
+    assert session.typed(str(node.path)) == ""
+
+
+def test_that_there_are_no_leases_is_said_and_is_no_problem(
+    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EACCES, "no")
+
+    node.add()
+    commands: tuple[list[str], ...] = ([], ["plan"], ["apply", "--dry-run"])
+    for typed in commands:
+        assert document(capsys, *typed)["leases"] is True
+        assert "leases" not in archives(capsys, *typed)
+    monkeypatch.setattr(ArchiveCalls, "set_lease", staticmethod(refuse))
+    for typed in commands:
+        assert document(capsys, *typed)["leases"] is False
+        assert "leases are not supported, or not permitted" in archives(capsys, *typed)
+
+
+def test_what_is_not_read_without_the_extra_is_said_with_what_to_install(
+    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.add(compression="zstd")
+    for module in ("backports.zstd", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, module, None)
+    commands: tuple[list[str], ...] = ([], ["plan"], ["apply", "--dry-run"])
+    for typed in commands:
+        text = archives(capsys, *typed)
+        assert text.count("install checkpointkit[archives]\n") == 1
+        assert "1 archive could not be read for want of zstd, and stay" in text
+
+
+def test_a_removed_working_directory_is_no_matter_to_whole_paths(
+    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.add()
+    gone = node.root / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for typed in ([], ["plan"], ["list"], ["usage"]):
+        assert document(capsys, *typed, node.path)["directory"] == str(node.path)
+    status, _, err = run(capsys, "archives", "plan", "checkpoints")
+    assert status == 2
+    assert "the working directory is not there any more; write the whole path" in err
+    status, out, err = run(capsys, "archives", "list", "--deleted", "checkpoints")
+    assert (status, out) == (2, "")
+    assert err == (
+        "checkpointkit: the working directory is not there any more; change to another\n"
+    )
 
 
 def test_many_containers_are_told_by_their_number(node: Node, capsys: Capture) -> None:

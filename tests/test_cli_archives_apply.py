@@ -140,6 +140,20 @@ def test_a_duration_that_is_none_is_told_with_its_flag(
     assert err.startswith(f"checkpointkit: --{flag}: ")
 
 
+@pytest.mark.parametrize("flag", ["keep-within", "max-age", "settle"])
+def test_a_flag_is_not_told_to_be_none(node: Node, capsys: Capture, flag: str) -> None:
+    status, _, err = run(capsys, "archives", "plan", f"--{flag}", "0d")
+    assert (status, err) == (2, f"checkpointkit: --{flag}: has to be above 0\n")
+
+
+def test_an_archive_counts_as_finished_at_once_where_that_is_said(
+    node: Node, capsys: Capture
+) -> None:
+    node.add(hours=0)
+    (row,) = document(capsys, "list", "--settle", "0s")["archives"]
+    assert row["state"] == "complete"
+
+
 def test_an_archive_counts_as_finished_after_the_time_that_was_said(
     node: Node, capsys: Capture
 ) -> None:
@@ -261,6 +275,7 @@ def test_a_dry_run_deletes_nothing_and_writes_nothing(node: Node, capsys: Captur
     assert "to delete  4 archives" in text
     found = document(capsys, "apply", "--dry-run", "--yes", "--keep-last", "1")
     assert (found["dry_run"], found["delete"], found["deleted"]) == (True, 4, [])
+    assert (found["planned"] > 4 * GIB, found["freed"]) == (True, 0)
     assert tree(node.root) == before
 
 
@@ -269,7 +284,7 @@ def test_programs_read_what_was_deleted(node: Node, capsys: Capture) -> None:
     found = document(capsys, "apply", "--yes", "--keep-last", "3")
     assert found["deleted"] == names[:2]
     assert found["skipped"] == []
-    assert found["freed"] > 0
+    assert found["planned"] > 2 * GIB > found["freed"] > 0
     assert found["problems"] == []
 
 
@@ -279,7 +294,7 @@ def test_what_changes_after_the_plan_stays_and_is_told(
     oldest, second, *_ = fill(node)
     real = Retention.apply
 
-    def overtaken(retention: Retention, look: object) -> object:
+    def overtaken(retention: Retention, look: object, **options: object) -> object:
         (node.path / f"{oldest}.keep").touch()
         return real(retention, look)  # type: ignore[arg-type]  # handed on as it is
 
@@ -412,6 +427,15 @@ def test_watch_is_told_when_its_interval_is_nothing(node: Node, capsys: Capture)
         status, _, err = run(capsys, "archives", "watch", "--interval", text)
         assert status == 2
         assert "--interval" in err
+
+
+def test_watch_says_what_is_odd_in_the_policy(
+    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stop, "is_set", lambda _: True)
+    path = policy(node, "keepLast: 3\n")
+    _, _, err = run(capsys, "archives", "watch", "--poll", "--policy", path)
+    assert "WARNING maxCheckpointsPerContainer: the default of 10 is off" in err
 
 
 def test_watch_has_no_json(node: Node, capsys: Capture) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from checkpointkit.archives.identity import identify
+from checkpointkit.archives.kept.custody import Custody
+from checkpointkit.archives.kept.deletions import Deletion
+from checkpointkit.archives.kept.inventory import Inventory
+from checkpointkit.archives.model import State
+from checkpointkit.archives.tarscan.limits import ReadLimits
+from checkpointkit.cli.archives.verify import is_open
 from tests.archives import making
+from tests.archives.keeping import archive, rot
 from tests.support.states import tree
 from tests.test_cli_archives_support import APP, GIB, Capture, Node, archives, document, node
 from tests.test_cli_support import run
@@ -243,3 +253,127 @@ def test_nothing_was_deleted_in_a_directory_that_is_not_known(node: Node, capsys
     other = node.root / "other"
     other.mkdir()
     assert document(capsys, "list", "--deleted", other)["deleted"] == []
+
+
+# ---------------------------------------------------------------- what nobody can say for certain
+
+
+def rotten(node: Node, key: str) -> None:
+    for place in node.state.rglob(key):
+        for path in place.glob("[0-9]*"):
+            rot(path)
+
+
+def test_damaged_records_of_deletions_are_told(node: Node, capsys: Capture) -> None:
+    node.add(hours=9)
+    node.add(hours=1)
+    archives(capsys, "verify", "--record")
+    archives(capsys, "apply", "--yes", "--keep-last", "1")
+    rotten(node, "deleted-*")
+    status, out, _ = run(capsys, "archives", "list", "--deleted")
+    assert status == 1
+    assert out.startswith("records of deletions are damaged, and left out: ")
+    found = document(capsys, "list", "--deleted", status=1)
+    assert found["deleted"] == []
+    assert len(found["problems"]) == 1
+    # without them nothing says why it is gone
+    found = document(capsys, "verify", status=1)
+    assert [fault["rule"] for fault in found["chain"]["faults"]] == ["missing"]
+    assert any("records of deletions are damaged" in each for each in found["problems"])
+
+
+def recorded_deletion(node: Node, name: str, outcome: str | None) -> None:
+    archive = os.stat(node.path / name)
+    with Inventory.open(str(node.state), str(node.path)) as inventory:
+        number = inventory.deletions.begin(
+            [
+                Deletion(
+                    name=name,
+                    container=APP,
+                    size=archive.st_size,
+                    device=archive.st_dev,
+                    inode=archive.st_ino,
+                    mtime_ns=archive.st_mtime_ns,
+                    rule="max-age",
+                    words="",
+                    at_ns=2**62,
+                )
+            ]
+        )
+        if outcome is not None:
+            inventory.deletions.finish(number, [outcome])
+
+
+def test_what_a_kill_has_cut_off_is_told_and_is_no_fault(node: Node, capsys: Capture) -> None:
+    name = node.add()
+    archives(capsys, "verify", "--record")
+    recorded_deletion(node, name, None)
+    (node.path / name).unlink()
+    text = archives(capsys, "verify")
+    assert "1 link of what this program had begun to delete, and is gone\n" in text
+    chain = document(capsys, "verify")["chain"]
+    assert chain["faults"] == []
+    (note,) = chain["notes"]
+    assert (note["rule"], note["index"], note["name"]) == ("begun", 0, name)
+
+
+def test_what_is_older_than_the_records_is_told_and_is_no_fault(
+    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Custody.verify, "__kwdefaults__", {"keep": 1, "progress": None})
+    gone, other = node.add(hours=9), node.add(hours=1)
+    archives(capsys, "verify", "--record")
+    (node.path / gone).unlink()
+    recorded_deletion(node, other, "kept")
+    text = archives(capsys, "verify")
+    assert "1 link of what is gone: a record of the deletion would be older than the 1" in text
+    (note,) = document(capsys, "verify")["chain"]["notes"]
+    assert (note["rule"], note["name"]) == ("forgotten", gone)
+
+
+def test_an_archive_whose_end_was_not_looked_at_does_not_pass_as_whole(
+    node: Node, capsys: Capture
+) -> None:
+    lz4 = b"\x04\x22\x4d\x18\x64\x40" + b"x" * 600
+    name = node.write("checkpoint-web_default-app-2026-01-01T00:00:00Z.tar", lz4)
+    nobody = node.write("checkpoint-x.tar", making.tar([("a", b"")]))
+    for flags in ([], ["--record"], []):  # read, and taken from what is known
+        status, out, _ = run(capsys, "archives", "verify", *flags)
+        assert status == 1
+        told = f"{name}: not known whether it is whole: it is compressed with lz4: "
+        assert sum(line.startswith(told) for line in out.splitlines()) == 1
+        assert f"{nobody}:" not in out  # that nobody knows whose it is is another thing
+    assert "it is compressed with lz4" in archives(capsys, "list")
+    found = document(capsys, "verify", status=1)
+    assert found["ok"] is False
+
+
+READINGS = [
+    (making.tar([("a", b"")] * 9), ReadLimits(headers=4), True),
+    (making.tar([("a", b"")]) + b"\0" * 10**6, ReadLimits(tail=1024), True),
+    (making.compressed(making.archive(APP), "gzip"), ReadLimits(work=1), True),
+    (making.compressed(making.archive(APP), "xz"), ReadLimits(memory=2), True),
+    (b"LZIP\x01\x0c" + b"x" * 600, ReadLimits(), True),
+    (making.tar([("spec.dump", b"no"), ("a", b"")]), ReadLimits(), False),
+    (making.tar([("spec.dump", b'{"annotations":5}')]), ReadLimits(), False),
+    (making.tar([("spec.dump", b"{}"), ("spec.dump", b"{}")]), ReadLimits(), False),
+    (making.tar([("spec.dump", b"{}" * 9)]), ReadLimits(document=3), False),
+    (making.tar([("config.dump", b"[]")]), ReadLimits(), False),
+    (making.tar([("config.dump", b'{"checkpointedTime": "x"}')]), ReadLimits(), False),
+    (making.tar([("a", b"")]), ReadLimits(), False),
+    (making.archive(APP), ReadLimits(), False),
+]
+
+
+@pytest.mark.parametrize(("data", "limits", "expected"), READINGS)
+def test_what_is_wrong_with_whose_it_is_says_nothing_of_its_end(
+    data: bytes, limits: ReadLimits, *, expected: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "checkpoint-x.tar"
+    file.write_bytes(data)
+    reading = making.read_path(file, limits=limits)
+    assert reading.state is State.COMPLETE
+    identity = identify(file.name, reading)
+    found = archive(container=identity.container, problem=identity.problem)
+    assert is_open(found) is expected
+    assert not is_open(evolve(found, state=State.BROKEN))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from checkpointkit.cli import kubelet as command
 from checkpointkit.cli import main
+from checkpointkit.cli.kubelet import run as command
 from checkpointkit.kubelet.formats import ALLOCATED_PODS, DRA
 from checkpointkit.kubelet.verdicts import render
 from tests.kubelet.vectors import vectors

@@ -67,6 +67,16 @@ def the_floor_stays(case: Case) -> None:
         assert any(other in left for other in newer), each
 
 
+def what_something_goes_of_has_what_has_to_be_there(case: Case) -> None:
+    """Whoever applies a part of a plan sees by it that no container is left without any."""
+    asked, made = Naive(case), case.plan()
+    complete = [each.archive for each in made.deletions if each.archive.state is State.COMPLETE]
+    owners = {each.container for each in complete}
+    kept = [each for each in survivors(made) if asked.owner(each) in owners - {None}]
+    wanted = {each.container: each for each in kept if asked.is_floor(each)}
+    assert made.floors == wanted
+
+
 def a_limit_takes_archives_of_its_own_group_alone(case: Case) -> None:
     asked = Naive(case)
     for each in case.plan().deletions:
@@ -228,6 +238,7 @@ LAWS: Final[tuple[Law, ...]] = (
     every_archive_has_one_decision_in_the_order_of_names,
     nothing_protected_goes,
     the_floor_stays,
+    what_something_goes_of_has_what_has_to_be_there,
     a_limit_takes_archives_of_its_own_group_alone,
     what_is_not_touched_stays,
     what_is_left_is_left_the_next_time,

@@ -28,11 +28,19 @@ class Naive:
 
     def taken(self, archive: Archive) -> int:
         stamps = [archive.checkpointed_ns, archive.named_ns]
-        if self.policy.order is Order.MTIME or archive.state is State.BROKEN:
+        if archive.state is State.BROKEN:
             stamps = []
+        if self.policy.order is Order.MTIME:
+            return archive.mtime_ns
         five_minutes = 5 * 60 * 10**9
+        stamps.append(archive.mtime_ns)
         good = [stamp for stamp in stamps if stamp is not None and stamp <= NOW_NS + five_minutes]
-        return [*good, archive.mtime_ns][0]
+        return [*good, NEVER][0]
+
+    def age(self, archive: Archive) -> int | None:
+        """How old it is; None if nobody knows."""
+        taken = self.taken(archive)
+        return None if taken == NEVER else NOW_NS - taken
 
     def oldest_first(self, archives: Iterable[Archive]) -> list[Archive]:
         return sorted(archives, key=lambda each: (self.taken(each), name_bytes(each)))
@@ -70,7 +78,10 @@ class Naive:
         if self.owner(archive) is None and archive.state is not State.BROKEN:
             return "unknown"
         min_age = self.rule("min_age", self.owner(archive))
-        if min_age is not None and NOW_NS - self.taken(archive) < ns(min_age):
+        age = self.age(archive)
+        if age is None and archive.state is State.COMPLETE:
+            return "undated"
+        if min_age is not None and (age is None or age < ns(min_age)):
             return "min-age"
         return "pinned" if archive.pins else None
 
@@ -146,13 +157,14 @@ class Naive:
         container = self.owner(archive)
         assert container is not None
         keeps = [name for name in KEEPS if self.rule(name, container) is not None]
-        age, size = self.rule("max_age", container), self.rule("max_size", container)
+        oldest, size = self.rule("max_age", container), self.rule("max_size", container)
+        age = self.age(archive)
         gone = self.is_orphan(archive)
         if keeps and not self.selected(archive):
             self.gone[archive.name] = "expired"
         elif gone and NOW_NS - gone.since_ns >= ns(self.rule("orphans", container).grace):
             self.gone[archive.name] = "orphan"
-        elif age is not None and NOW_NS - self.taken(archive) > ns(age):
+        elif oldest is not None and age is not None and age > ns(oldest):
             self.gone[archive.name] = "max-age"
         elif size is not None and archive.size > size:
             self.gone[archive.name] = "max-size"
@@ -324,6 +336,7 @@ PERIODS = (
     ("keep_monthly", "%Y-%m"),
     ("keep_yearly", "%Y"),
 )
+NEVER = -(10**40)
 KEEPS = ("keep_last", "keep_within", *(rule for rule, _ in PERIODS))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import os
@@ -12,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from checkpointkit import MemoryStore
-from checkpointkit.archives.disk.apply import Applied, apply, settle_log
+from checkpointkit.archives.disk.apply import Applied, apply
 from checkpointkit.archives.disk.directory import ArchiveDirectory
 from checkpointkit.archives.errors import DirectoryError
 from checkpointkit.archives.kept.deletions import IN_A_BATCH, Deletion, DeletionLog
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from checkpointkit.archives.model import Archive
 
 NAMES = [name_of(at=START + at) for at in range(4)]
 NAME = NAMES[0]
@@ -57,20 +55,6 @@ def place(quick: Path) -> Path:
 
 def outcomes(log: DeletionLog) -> dict[str, str]:
     return {each.name: each.outcome for each in log.entries()}
-
-
-def deletion_of(archive: Archive) -> Deletion:
-    return Deletion(
-        name=archive.name,
-        container=archive.container,
-        size=archive.size,
-        device=archive.device,
-        inode=archive.inode,
-        mtime_ns=archive.mtime_ns,
-        rule="max-age",
-        words="old",
-        at_ns=5,
-    )
 
 
 # ------------------------------------------------------------------------------- what goes
@@ -95,6 +79,7 @@ def test_what_the_plan_has_go_is_gone_and_recorded(place: Path, log: DeletionLog
         rule="max-age",
         words=oldest.words,
         at_ns=5,
+        directory_inode=place.stat().st_ino,
         outcome="deleted",
     )
     assert newest.name == NAMES[1]
@@ -305,73 +290,3 @@ def test_who_has_the_lock_too_long_is_told(place: Path, log: DeletionLog) -> Non
             go(place, plan, log, system=system)
     assert unchanged(place, NAMES)
     assert log.unfinished() == []
-
-
-# -------------------------------------------------------------------- what a kill has left
-
-
-def test_what_was_cut_off_is_settled(place: Path, log: DeletionLog) -> None:
-    found = look(place)
-    records = [deletion_of(each) for each in found.archives]
-    log.begin(records[:3])
-    log.begin(records[3:])
-    (place / NAMES[0]).unlink()
-    put(place / "new").replace(place / NAMES[1])
-    with ArchiveDirectory.open(str(place)) as directory:
-        settle_log(directory, log)
-        settle_log(directory, log)
-    assert log.unfinished() == []
-    interrupted = "interrupted before it was deleted"
-    assert [outcomes(log)[name] for name in NAMES] == ["deleted", "deleted"] + [interrupted] * 2
-
-
-def test_nothing_counts_as_deleted_because_its_file_system_is_not_there(
-    place: Path, log: DeletionLog
-) -> None:
-    found = look(place)
-    record = evolve(
-        deletion_of(found.archives[0]),
-        name="checkpoint-gone.tar",
-        device=found.device + 1,
-        inode=1,
-        mtime_ns=1,
-    )
-    same = found.archives[0]
-    log.begin(
-        [
-            record,
-            evolve(record, name=NAMES[1]),
-            evolve(record, name=NAME, inode=same.inode, mtime_ns=same.mtime_ns),
-        ]
-    )
-    with ArchiveDirectory.open(str(place)) as directory:
-        settle_log(directory, log)
-    unknown = "not known: its file system was not there when this was looked at"
-    assert outcomes(log) == {
-        "checkpoint-gone.tar": unknown,
-        NAMES[1]: unknown,
-        NAME: "interrupted before it was deleted",
-    }
-
-
-def test_nothing_is_settled_in_another_directory(place: Path, log: DeletionLog) -> None:
-    found = look(place)
-    assert found.archives
-    log.begin([deletion_of(found.archives[0])])
-    with ArchiveDirectory.open(str(place)) as directory:
-        place.rename(place.with_name("aside"))
-        place.mkdir()
-        with pytest.raises(DirectoryError, match="another directory"):
-            settle_log(directory, log)
-    assert len(log.unfinished()) == 1
-
-
-def test_nothing_is_settled_by_a_disk_that_fails(place: Path, log: DeletionLog) -> None:
-    log.begin([deletion_of(look(place).archives[0])])
-    calls = FailingArchiveCalls(place)
-    with ArchiveDirectory.open(str(place), system=calls) as directory:
-        calls.break_at(0, errno.EIO, match=f"stat {NAME}")
-        with pytest.raises(DirectoryError, match="EIO") as caught:
-            settle_log(directory, log)
-    assert isinstance(caught.value.__cause__, OSError)
-    assert len(log.unfinished()) == 1

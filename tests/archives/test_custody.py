@@ -421,6 +421,21 @@ def test_a_damaged_part_is_told_and_nothing_is_added_after_it(
             list(custody.export())
 
 
+def deletion(archive: Archive, outcome: str = "deleted", at_ns: int = 20) -> Deletion:
+    return Deletion(
+        name=archive.name,
+        container=WEB,
+        size=archive.size,
+        device=archive.device,
+        inode=archive.inode,
+        mtime_ns=archive.mtime_ns,
+        rule="max-age",
+        words="",
+        at_ns=at_ns,
+        outcome=outcome,
+    )
+
+
 def test_archives_are_changed_missing_or_deleted(opened: ArchiveDirectory, place: Path) -> None:
     custody = Custody(MemoryStore(), PATH)
     archives = filled(place, 6)
@@ -433,21 +448,7 @@ def test_archives_are_changed_missing_or_deleted(opened: ArchiveDirectory, place
     paths[3].unlink()
     paths[4].unlink()
     linked(paths[5])
-    records = [
-        Deletion(
-            name=one.name,
-            container=WEB,
-            size=one.size,
-            device=one.device,
-            inode=one.inode,
-            mtime_ns=one.mtime_ns,
-            rule="max-age",
-            words="",
-            at_ns=20,
-            outcome=outcome,
-        )
-        for one, outcome in ((archives[3], "deleted"), (archives[4], "kept: it is pinned"))
-    ]
+    records = [deletion(archives[3]), deletion(archives[4], "kept: it is pinned")]
     report = custody.verify(opened, records)
     assert (report.links, report.matching, report.deleted) == (6, 1, 1)
     assert rules(report) == [
@@ -457,6 +458,58 @@ def test_archives_are_changed_missing_or_deleted(opened: ArchiveDirectory, place
         (5, "unreadable"),
     ]
     assert {fault.name for fault in report.faults} == {archives[i].name for i in (1, 2, 4, 5)}
+
+
+def noted(report: ChainReport) -> list[tuple[int | None, str]]:
+    return [(note.index, note.rule) for note in report.notes]
+
+
+def test_what_this_program_had_begun_to_delete_is_no_loss_without_a_reason(
+    opened: ArchiveDirectory, place: Path
+) -> None:
+    """A kill between the deletion and its record: nobody has settled that yet."""
+    custody = Custody(MemoryStore(), PATH)
+    archives = filled(place, 4)
+    custody.record(opened, archives, 10)
+    for one in (0, 1, 3):
+        (place / archives[one].name).unlink()
+    (place / archives[2].name).write_bytes(b"another")
+    newer = (place / archives[3].name, b"a later one of that name")
+    newer[0].write_bytes(newer[1])
+    custody.record(opened, [found(newer[0])], 30)
+    report = custody.verify(opened, [deletion(archives[one], "") for one in (0, 2, 3)])
+    # what is there and is another one was not deleted; what nobody has begun to is lost
+    assert rules(report) == [(1, "missing"), (2, "changed")]
+    assert noted(report) == [(0, "begun"), (3, "begun")]
+    assert (report.matching, report.deleted) == (1, 0)
+
+
+def test_a_link_that_is_older_than_all_records_of_deletions_is_no_loss(
+    opened: ArchiveDirectory, place: Path
+) -> None:
+    """Records are pruned, and links are not."""
+    custody = Custody(MemoryStore(), PATH)
+    archives = filled(place, 3)
+    for now, one in enumerate(archives, 10):
+        custody.record(opened, [one], now)
+        (place / one.name).unlink()
+    again = place / archives[0].name
+    again.write_bytes(b"a later one of that name")
+    custody.record(opened, [found(again)], 30)
+    others = filled(place, 4, start=5)
+    records = [deletion(one, at_ns=at) for one, at in zip(others, (40, 30, 12, 5), strict=True)]
+    whole = custody.verify(opened, records, keep=5)
+    assert rules(whole) == [(0, "changed"), (1, "missing"), (2, "missing")]
+    assert whole.notes == ()
+    report = custody.verify(opened, records, keep=3)
+    assert rules(report) == [(2, "missing")]
+    assert noted(report) == [(0, "forgotten"), (1, "forgotten")]
+    assert "older than the 3 deletions that are kept" in report.notes[0].words
+    # what is there under that name and was changed is a fault, however old its link is
+    again.write_bytes(b"changed")
+    late = [deletion(others[0], at_ns=99)]
+    report = custody.verify(opened, late, keep=1)
+    assert rules(report) == [(3, "changed")]
 
 
 def test_what_is_exported_is_what_is_stored(opened: ArchiveDirectory, place: Path) -> None:

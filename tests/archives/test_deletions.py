@@ -33,6 +33,7 @@ ANY = st.builds(
     rule=TEXTS,
     words=TEXTS,
     at_ns=st.integers(0, 2**70),
+    directory_inode=st.integers(0, 2**64 - 1),
 )
 
 

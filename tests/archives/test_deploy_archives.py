@@ -112,6 +112,14 @@ def test_it_runs_the_watcher_with_flags_that_there_are() -> None:
     assert "--dry-run" in (DEPLOY / "README.md").read_text()
 
 
+def test_the_readme_plans_what_the_watcher_would_do() -> None:
+    text = (DEPLOY / "README.md").read_text()
+    (line,) = re.findall(r"-- checkpointkit (archives plan .*)$", text, re.MULTILINE)
+    planned, watched = parsed(shlex.split(line)), parsed(container()["args"])
+    for name in ("directory", "policy", "state", "settle", "in_cluster", "kubeconfig"):
+        assert getattr(planned, name) == getattr(watched, name), name
+
+
 def test_each_node_is_served() -> None:
     assert pod()["tolerations"] == [{"operator": "Exists"}]
     assert pod()["nodeSelector"] == {"kubernetes.io/os": "linux"}

@@ -110,6 +110,30 @@ def test_a_relative_path_stays_where_it_was(
         assert directory.path == str(place)
 
 
+def in_a_removed_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+
+def test_a_removed_working_directory_is_no_matter_to_a_whole_path(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_removed_directory(tmp_path, monkeypatch)
+    with ArchiveDirectory.open(f"{place}/.") as directory:
+        assert directory.path == str(place)
+
+
+def test_a_relative_path_in_a_removed_working_directory_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_a_removed_directory(tmp_path, monkeypatch)
+    with pytest.raises(DirectoryError, match="the working directory is not there") as caught:
+        ArchiveDirectory.open("checkpoints")
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
 def test_the_root_is_a_directory_too() -> None:
     with ArchiveDirectory.open("//") as directory:
         assert directory.path == "/"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,6 +142,11 @@ def lookup(server: Server, tmp_path: Path, clock: Clock) -> Iterator[KubernetesL
         yield lookup
 
 
+def there(*parents: Parent, gone: Mapping[Parent, Level] = MappingProxyType({})) -> Answer:
+    """Return the answer that has these parents."""
+    return Answer(CLUSTER, dict(gone), there=frozenset(parents))
+
+
 def asked(server: Server) -> list[str]:
     return [request.path for request in server.requests]
 
@@ -151,15 +158,16 @@ def test_a_pod_that_is_there_is_not_gone(
     lookup: KubernetesLookup, cluster: Cluster, server: Server
 ) -> None:
     cluster.pods["default", "web"] = pod()
-    assert lookup.look([KNOWN, NAMED]) == Answer(CLUSTER)
-    assert asked(server) == [SYSTEM, POD]
+    assert lookup.look([KNOWN, NAMED]) == there(KNOWN, NAMED)
+    # in the end once more: that somebody is there tells which cluster it is
+    assert asked(server) == [SYSTEM, POD, SYSTEM]
     assert server.requests[1].headers["authorization"] == "Bearer t0k3n"
 
 
 def test_a_pod_that_terminates_is_still_there(lookup: KubernetesLookup, cluster: Cluster) -> None:
     stamp = {"deletionTimestamp": "2026-05-28T20:26:40Z"}
     cluster.pods["default", "web"] = pod(metadata=stamp, status={"phase": "Succeeded"})
-    assert lookup.look([KNOWN, NAMED]) == Answer(CLUSTER)
+    assert lookup.look([KNOWN, NAMED]) == there(KNOWN, NAMED)
 
 
 def test_a_pod_that_is_not_found_is_gone(
@@ -184,7 +192,7 @@ def test_a_later_pod_of_the_same_name_is_another_one(
     lookup: KubernetesLookup, cluster: Cluster
 ) -> None:
     cluster.pods["default", "web"] = pod(OTHER)
-    assert lookup.look([KNOWN, NAMED]) == Answer(CLUSTER, {KNOWN: Level.POD})
+    assert lookup.look([KNOWN, NAMED]) == there(NAMED, gone={KNOWN: Level.POD})
 
 
 @pytest.mark.parametrize("kind", ["containers", "initContainers", "ephemeralContainers"])
@@ -193,8 +201,8 @@ def test_a_container_is_looked_for_among_all_kinds(
 ) -> None:
     spec = {"initContainers": None, kind: [{"name": "main"}, {"name": "debug"}]}
     cluster.pods["default", "web"] = pod(containers=("main",), spec=spec)
-    there = Parent(Container("default", "web", "debug"), UID)
-    assert lookup.look([there, KNOWN]) == Answer(CLUSTER, {KNOWN: Level.CONTAINER})
+    debug = Parent(Container("default", "web", "debug"), UID)
+    assert lookup.look([debug, KNOWN]) == there(debug, gone={KNOWN: Level.CONTAINER})
 
 
 def test_each_pod_is_asked_for_once_however_many_containers_it_has(
@@ -219,7 +227,7 @@ def test_a_static_pod_that_runs_is_never_gone_though_its_mirror_has_another_uid(
 ) -> None:
     cluster.pods["default", "web"] = mirror(key=key)
     static = Parent(WEB, STATIC)
-    assert lookup.look([static, NAMED]) == Answer(CLUSTER)
+    assert lookup.look([static, NAMED]) == there(static, NAMED)
 
 
 @pytest.mark.parametrize("found", [None, mirror(static="0" * 32), pod(OTHER)])
@@ -417,7 +425,32 @@ def test_what_one_cluster_has_said_is_nothing_to_the_next(
     assert lookup.look([KNOWN]).gone == {KNOWN: Level.POD}
     cluster.uid = "another"
     cluster.pods["default", "web"] = pod()
-    assert lookup.look([KNOWN]) == Answer("another")
+    assert lookup.look([KNOWN]) == evolve(there(KNOWN), cluster="another")
+
+
+def test_another_cluster_in_the_middle_of_a_look_does_not_say_who_is_there(
+    lookup: KubernetesLookup, cluster: Cluster
+) -> None:
+    def answer() -> bytes:
+        cluster.uid = "another"
+        return reply(pod())
+
+    cluster.instead[POD] = answer
+    made = lookup.look([KNOWN])
+    assert (made.cluster, made.gone, made.there) == (CLUSTER, {}, frozenset())
+    assert made.problems == ("whose pods are gone is not known: it is another cluster now",)
+
+
+def test_who_was_there_a_moment_ago_is_there_and_who_is_not_known_is_not(
+    lookup: KubernetesLookup, cluster: Cluster, clock: Clock
+) -> None:
+    cluster.pods["default", "web"] = pod()
+    static = Parent(Container("default", "db", "app"), STATIC)
+    for _ in range(2):
+        assert lookup.look([KNOWN, static]).there == {KNOWN}
+    clock.now += 301.0
+    cluster.instead[POD] = reply(b"", 403)
+    assert lookup.look([KNOWN, static]).there == frozenset()
 
 
 # ------------------------------------------------------------------------------------ how often

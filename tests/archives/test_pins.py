@@ -466,3 +466,13 @@ def test_a_kill_at_any_call_leaves_the_old_marker_or_the_new_one(place: Path, na
             assert unchanged(place, [NAME, MARKER])
     assert child.status == 0
     assert at >= 8
+
+
+def test_what_is_no_file_is_not_pinned(quick: Path) -> None:
+    (quick / "checkpoint-dir.tar").mkdir()
+    (quick / "checkpoint-link.tar").symlink_to("nowhere")
+    with ArchiveDirectory.open(str(quick)) as directory:
+        for name in sorted(os.listdir(quick)):
+            with pytest.raises(PinError, match="it is no file"):
+                pin(directory, name, "alice")
+    assert sorted(os.listdir(quick)) == ["checkpoint-dir.tar", "checkpoint-link.tar"]

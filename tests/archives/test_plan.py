@@ -10,16 +10,17 @@ from attrs import evolve
 
 from checkpointkit.archives.calendar import local_time, zone_of
 from checkpointkit.archives.errors import PolicyError
-from checkpointkit.archives.model import Container, Gone, Level, Parent, Space, State
+from checkpointkit.archives.model import Archive, Container, Gone, Level, Parent, Space, State
 from checkpointkit.archives.plan import plan
-from checkpointkit.archives.planning.order import moment
+from checkpointkit.archives.planning.order import UNDATED, moment
 from checkpointkit.archives.policies import (
     Order,
     OrphanRule,
     Policy,
+    Quarantine,
     Rules,
 )
-from tests.archives.plans import APP, go, gone, of, some
+from tests.archives.plans import APP, DB, go, gone, of, some
 from tests.archives.strategies import DAY, HOUR, MINUTE, NOW, NOW_NS, archive
 
 # ----------------------------------------------------------------------- which is older: rule 2
@@ -40,8 +41,51 @@ def test_stamps_of_more_than_five_minutes_ahead_are_passed_over() -> None:
     assert moment(found, Order.CHECKPOINTED, NOW_NS) == late
     found = evolve(found, checkpointed_ns=late + 1)
     assert moment(found, Order.CHECKPOINTED, NOW_NS) == 7
-    found = evolve(found, named_ns=late + 1, mtime_ns=late + 2)
-    assert moment(found, Order.CHECKPOINTED, NOW_NS) == late + 2
+    found = evolve(found, named_ns=late + 1, mtime_ns=late)
+    assert moment(found, Order.CHECKPOINTED, NOW_NS) == late
+    found = evolve(found, mtime_ns=late + 1)
+    assert moment(found, Order.CHECKPOINTED, NOW_NS) == UNDATED < -(2**90)
+    assert moment(evolve(found, state=State.BROKEN), Order.CHECKPOINTED, NOW_NS) == UNDATED
+    assert moment(found, Order.MTIME, NOW_NS) == late + 1
+
+
+def ahead(name: str, days: int, **changes: Any) -> Archive:
+    """Return an archive that a clock was wrong about which was so many days ahead."""
+    late = NOW_NS + days * DAY
+    return archive(name, APP, checkpointed_ns=late, mtime_ns=late, ctime_ns=late, **changes)
+
+
+def test_what_a_wrong_clock_has_stamped_is_kept_and_evicts_nothing() -> None:
+    found = [*(ahead(f"late-{n}", 400 - n) for n in range(3)), archive("good", APP, named_ns=1)]
+    for rules in (Rules(keep_last=2), Rules(container_count=1), Rules(max_age=timedelta(hours=1))):
+        assert gone(go(found, rules)) == []
+    made = go([*found, archive("old", APP)], Rules(container_count=1))
+    assert of(made, "late-0").rule == "undated"
+    assert "ahead of the clock" in of(made, "late-0").words
+    assert len(gone(made)) == 1, "they are not counted, and the floor is none of them"
+    made = plan(found, Policy(rules=Rules(keep_last=1), order=Order.MTIME), NOW)
+    assert of(made, "late-0").rule == "floor", "the operator's order is by mtime, whatever it is"
+
+
+def test_broken_archives_of_a_wrong_clock_go_first() -> None:
+    broken = [ahead("late", 400, state=State.BROKEN), archive("old", APP, state=State.BROKEN)]
+    assert gone(plan(broken, Policy(quarantine=Quarantine(count=1)), NOW)) == ["late"]
+
+
+# -------------------------------------------------------------------- what has to be there
+
+
+def test_a_plan_says_what_has_to_stay_where_something_goes() -> None:
+    found = [*some(APP, 3), *some(DB, 1)]
+    assert plan(found, Policy(rules=Rules()), NOW).floors == {}
+    assert plan(found, Policy(rules=Rules(container_count=1)), NOW).floors == {APP: found[2]}
+    assert go(found, Rules(container_count=1, allow_empty=True)).floors == {}
+    gone_by = orphan_of(APP, Level.POD)
+    assert go(found, Rules(orphans=OrphanRule(timedelta())), orphans=gone_by).floors == {}
+    made = plan(found, Policy(directory_count=2), NOW, space=Space(9, 0))
+    assert made.floors == {APP: found[2]}
+    made = plan(found, Policy(min_free=1), NOW, space=Space(9, 0))
+    assert made.floors == {APP: found[2]}
 
 
 def test_a_forged_time_does_not_make_an_archive_the_newest_for_ever() -> None:

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from checkpointkit.archives import plan as planning
 from checkpointkit.archives.calendar import PERIODS
 from checkpointkit.archives.model import Archive, Container, Gone, Level, Parent, Space, State
-from checkpointkit.archives.planning import expiry, keeping, limits, order
+from checkpointkit.archives.planning import expiry, keeping, ledger, limits, order
 from checkpointkit.archives.planning.expiry import Expiry
 from checkpointkit.archives.planning.groups import Groups
 from checkpointkit.archives.planning.keeping import Terms
@@ -97,6 +97,18 @@ def an_orphan_is_the_floor(patch: pytest.MonkeyPatch) -> None:
 
 def stamps_of_the_future_are_believed(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(order, "AHEAD_NS", 2**80)
+
+
+def what_lies_ahead_is_the_newest(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(order, "UNDATED", 2**100)
+
+
+def what_lies_ahead_is_old_enough(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ledger, "UNDATED", 0)
+
+
+def nothing_has_to_be_there(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Ledger, "floors", lambda _: {})
 
 
 def archives_come_in_the_order_of_the_directory(patch: pytest.MonkeyPatch) -> None:
@@ -292,6 +304,25 @@ MUTANTS: Final = (
             archive("z", APP, checkpointed_ns=NOW_NS + DAY, mtime_ns=NOW_NS - DAY),
             rules=ONE,
         ),
+    ),
+    Mutant(
+        what_lies_ahead_is_the_newest,
+        laws.the_floor_stays,
+        asking(*some(APP, 1), archive("z", APP, mtime_ns=NOW_NS + DAY), rules=ONE),
+    ),
+    Mutant(
+        what_lies_ahead_is_old_enough,
+        laws.nothing_protected_goes,
+        asking(
+            *some(APP, 1),
+            archive("z", APP, mtime_ns=NOW_NS + DAY),
+            rules=evolve(ONE, min_age=timedelta(hours=1)),
+        ),
+    ),
+    Mutant(
+        nothing_has_to_be_there,
+        laws.what_something_goes_of_has_what_has_to_be_there,
+        asking(*some(APP, 3), rules=ONE),
     ),
     Mutant(
         archives_come_in_the_order_of_the_directory,

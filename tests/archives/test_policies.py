@@ -198,3 +198,21 @@ def test_a_policy_does_not_change_with_the_mapping_that_it_was_made_of() -> None
     entries["prod"] = Rules(keep_last=2)
     assert policy == Policy(namespaces={"default": Rules(keep_last=1)})
     assert policy.rules_for(APP).keep_last == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "key", "words"),
+    [
+        ("namespaces", ("default",), "a namespace is named by a str"),
+        ("pods", "default/web", "a pod is named by"),
+        ("pods", ("default", "web", "app"), "a pod is named by"),
+        ("pods", ("default", None), "a pod is named by"),
+        ("containers", ("default", "web", "app"), "a container is named by a Container"),
+        ("containers", "default/web/app", "a container is named by a Container"),
+    ],
+)
+def test_a_key_that_would_match_nothing_is_refused(field: str, key: Any, words: str) -> None:
+    given: Any = {field: {key: Rules(container_count=100)}}
+    with pytest.raises(PolicyError, match=words) as caught:
+        Policy(**given)
+    assert caught.value.where == field

@@ -156,6 +156,11 @@ def test_a_file_that_says_nothing_is_the_default_policy() -> None:
     assert found.policy.rules == DEFAULT_RULES
 
 
+def test_a_small_size_with_a_unit_is_what_it_says() -> None:
+    found = policy("minFree: 10 B\nmaxCheckpointSize: 511 B\nmaxTotalSizePerPod: 4096\n")
+    assert (found.min_free, found.rules.max_size, found.rules.pod_size) == (10, 511, 4096)
+
+
 def test_json_is_read_as_well() -> None:
     text = {"apiVersion": "checkpointkit/v1", "kind": "RetentionPolicy", "keepLast": 5}
     rules = read_policy(json.dumps(text), source="p.json").policy.rules
@@ -297,6 +302,22 @@ containers:
         ("checkpointDirectory: a/b", "p.yaml:3: checkpointDirectory: has to be an absolute path"),
         ('checkpointDirectory: "/a\\0"', "p.yaml:3: checkpointDirectory: has to be an absolute"),
         ("minFree: 100%", "p.yaml:3: minFree: has to be above 0% and below 100%"),
+        # nobody means 85 bytes, and to empty the directory
+        (
+            "watermarks: {high: 85, low: 75}",
+            "p.yaml:3: watermarks.high: a bare number may mean per cent or bytes; write 85%",
+        ),
+        ("watermarks: {high: 85%, low: 7.5e1}", "p.yaml:3: watermarks.low: a bare number may mean"),
+        ("minFree: 10", "p.yaml:3: minFree: a bare number may mean per cent or bytes"),
+        ("minFree: '10737418240'", "p.yaml:3: minFree: a bare number may mean per cent or bytes"),
+        (
+            "maxCheckpointSize: 500",
+            "p.yaml:3: maxCheckpointSize: a bare number is bytes, and no archive is that small",
+        ),
+        ("maxTotalSizePerPod: 4095", "p.yaml:3: maxTotalSizePerPod: a bare number is bytes"),
+        ("maxTotalSizePerDirectory: 1e3", "p.yaml:3: maxTotalSizePerDirectory: a bare number is"),
+        ("quarantine: {maxTotalSize: 10}", "p.yaml:3: quarantine.maxTotalSize: a bare number is"),
+        ("maxTotalSizePerPod: 0", "p.yaml:3: maxTotalSizePerPod: has to be above 0; write none"),
     ],
 )
 def test_what_is_refused_names_the_line_the_field_and_what_to_write(

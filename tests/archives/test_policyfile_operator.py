@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from checkpointkit.archives.errors import PolicyError
 from checkpointkit.archives.policyfiles.reading import read_policy
@@ -66,6 +71,30 @@ def test_what_is_odd_in_the_document_of_the_operator_is_noted() -> None:
             "o.yaml:6: podPolicies[1]: has to be a mapping",
         ),
         ("spec: {checkpointDirectory: 5}", "o.yaml:3: checkpointDirectory: has to be text"),
+        ("spec: []", "o.yaml:3: spec: has to be a mapping"),
+        ("spec: [{}, {}]", "o.yaml:3: spec: has to be a mapping"),
+        ("spec:\n  podPolicies:\n  - []", "o.yaml:5: podPolicies[0]: has to be a mapping"),
+        (
+            "spec:\n\n  checkpointDirectory: a/b",
+            (
+                "o.yaml:5: checkpointDirectory: has to be an absolute path, such as "
+                "/var/lib/kubelet/checkpoints"
+            ),
+        ),
+        (
+            "spec:\n  globalpolicy: {maxCheckpointsPerContainer: 100}",
+            (
+                "o.yaml:4: globalpolicy: its letters have to be those of globalPolicy; "
+                "Kubernetes leaves it out"
+            ),
+        ),
+        (
+            "spec:\n  podPolicies:\n  - namespace: a\n    MaxCheckpoints: 3",
+            (
+                "o.yaml:6: podPolicies[0].MaxCheckpoints: its letters have to be those of "
+                "maxCheckpoints; Kubernetes leaves it out"
+            ),
+        ),
     ],
 )
 def test_errors_in_the_document_of_the_operator_have_their_line(spec: str, message: str) -> None:
@@ -75,7 +104,36 @@ def test_errors_in_the_document_of_the_operator_have_their_line(spec: str, messa
     assert str(caught.value) == message
 
 
-def test_the_document_of_the_operator_without_a_spec_has_its_defaults() -> None:
+@pytest.mark.parametrize("spec", ["", "spec:", "Spec: {}"])
+def test_the_document_of_the_operator_without_a_spec_is_refused(spec: str) -> None:
     head = "apiVersion: criu.org/v1\nkind: CheckpointRestoreOperator\n"
+    with pytest.raises(PolicyError, match=r"spec: is missing, .* write spec: \{\}"):
+        read_policy(head + spec, source="o.yaml")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", "/a", "10Gi", "m"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["globalPolicy", "podPolicies", "namespace", "pod", "spec", "0"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(values)
+@settings(max_examples=100)
+def test_any_spec_is_read_or_refused_in_our_words(spec: object) -> None:
+    document = {"apiVersion": "criu.org/v1", "kind": "CheckpointRestoreOperator", "spec": spec}
+    with suppress(PolicyError):
+        assert read_policy(json.dumps(document), source="o.yaml").policy.exclusive
+
+
+def test_the_document_of_the_operator_with_an_empty_spec_has_its_defaults() -> None:
+    head = "apiVersion: criu.org/v1\nkind: CheckpointRestoreOperator\nspec: {}\n"
     rules = read_policy(head, source="o.yaml").policy.rules
     assert (rules.container_count, rules.pod_count, rules.namespace_count) == (10, 20, 30)

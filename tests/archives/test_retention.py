@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,19 @@ from pathlib import Path
 import pytest
 from attrs import evolve, field, frozen
 
+from checkpointkit.archives.disk.apply import apply
+from checkpointkit.archives.disk.directory import ArchiveDirectory
 from checkpointkit.archives.errors import DirectoryError
+from checkpointkit.archives.kept.deletions import Deletion, DeletionLog
 from checkpointkit.archives.model import Container, Level, Parent, State
+from checkpointkit.archives.plan import Plan
 from checkpointkit.archives.policies import OrphanRule, Policy, Rules
 from checkpointkit.archives.retention import Retention
 from checkpointkit.archives.watching.orphans import Answer
 from checkpointkit.errors import LockTimeoutError, ReadOnlyError
 from tests.archives import making
+from tests.support.disks import fill as fill_disk
+from tests.support.disks import on_small_tmpfs
 
 WEB = Container("default", "web", "app")
 DB = Container("prod", "db", "pg")
@@ -38,7 +44,20 @@ class Known:
     def look(self, parents: Collection[Parent]) -> Answer:
         self.asked.append({parent.container for parent in parents})
         gone = {parent: Level.POD for parent in parents if parent.container in self.gone}
-        return Answer(self.cluster, gone, ())
+        return Answer(self.cluster, gone, (), frozenset(parents) - frozenset(gone))
+
+
+class Cut(DeletionLog):
+    """The process is killed when a batch is deleted."""
+
+    def __init__(self, log: DeletionLog) -> None:
+        self._log = log
+
+    def begin(self, deletions: Sequence[Deletion]) -> int:
+        return self._log.begin(deletions)
+
+    def finish(self, number: int, outcomes: Sequence[str]) -> None:
+        raise KeyboardInterrupt
 
 
 def fill(directory: Path, *containers: Container, each: int = 4) -> None:
@@ -207,7 +226,7 @@ def test_another_cluster_makes_no_orphans(tmp_path: Path) -> None:
 
 
 def test_who_writes_nothing_is_told_of_orphans_all_the_same(tmp_path: Path) -> None:
-    fill(tmp_path / "checkpoints", WEB)
+    fill(tmp_path / "checkpoints", WEB, DB)
     retention = Retention(
         str(tmp_path / "checkpoints"),
         Policy(rules=Rules(orphans=OrphanRule(timedelta(0)))),
@@ -217,6 +236,120 @@ def test_who_writes_nothing_is_told_of_orphans_all_the_same(tmp_path: Path) -> N
         clock=lambda: NOW,
     )
     assert len(retention.look().plan.deletions) == 4
+
+
+def test_a_plan_that_is_only_read_is_the_one_that_would_be_applied(tmp_path: Path) -> None:
+    fill(tmp_path / "checkpoints", WEB, DB)
+    for hours, cluster in ((0, "a1"), (2, "a1"), (3, "b2")):
+        lookup = Known(cluster, gone=(WEB,))
+        planned = []
+        for read_only in (True, False):
+            retention = Retention(
+                str(tmp_path / "checkpoints"),
+                ORPHANS,
+                state=str(tmp_path / "state"),
+                settle_ns=0,
+                lookup=lookup,
+                read_only=read_only,
+                clock=partial(_same, NOW + timedelta(hours=hours)),
+            )
+            look = retention.look()
+            planned.append(([each.archive.name for each in look.plan.deletions], look.problems))
+        assert planned[0] == planned[1]
+        assert len(planned[0][0]) == (4 if hours == 2 else 0)
+
+
+def test_a_cluster_that_shows_no_pod_of_ours_makes_no_orphans(tmp_path: Path) -> None:
+    fill(tmp_path / "checkpoints", WEB, DB)
+    policy = Policy(rules=Rules(orphans=OrphanRule(timedelta(0))))
+    look = made(tmp_path, policy, lookup=Known(gone=(WEB, DB))).look()
+    assert not look.plan.deletions
+    assert look.problems
+
+
+def test_an_api_server_of_which_nothing_is_known_makes_no_orphans(tmp_path: Path) -> None:
+    fill(tmp_path / "checkpoints", WEB)
+    policy = Policy(rules=Rules(orphans=OrphanRule(timedelta(0))))
+    assert not made(tmp_path, policy, lookup=Known("", gone=(WEB,))).look().plan.deletions
+
+
+def cut_off(retention: Retention, directory: Path) -> None:
+    """Leave a deletion behind as a kill does, with its archive gone."""
+    (first, *_) = retention.look().plan.deletions
+    inventory = retention.inventory()
+    assert inventory is not None
+    status = (directory / first.archive.name).stat()
+    opened = ArchiveDirectory.open(str(directory))
+    with opened, pytest.raises(KeyboardInterrupt):
+        apply(
+            Plan((first,), (), 0),
+            opened,
+            Cut(inventory.deletions),
+            clock_ns=lambda: status.st_mtime_ns,
+        )
+    inventory.close()
+
+
+def test_what_a_kill_has_cut_off_is_settled_by_the_next_look(tmp_path: Path) -> None:
+    directory = tmp_path / "checkpoints"
+    fill(directory, WEB, each=3)
+    retention = made(tmp_path)
+    cut_off(retention, directory)
+    assert not retention.look().plan.deletions
+    inventory = retention.inventory()
+    assert inventory is not None
+    assert inventory.deletions.unfinished() == []
+    assert [each.outcome for each in inventory.deletions.entries()] == ["deleted"]
+    inventory.close()
+
+
+def test_what_another_process_deletes_is_settled_by_that(tmp_path: Path) -> None:
+    directory = tmp_path / "checkpoints"
+    fill(directory, WEB, each=3)
+    retention = made(tmp_path)
+    cut_off(retention, directory)
+    other = made(tmp_path).inventory()
+    assert other is not None
+    with other.exclusive():
+        assert not retention.look().problems
+        assert len(other.deletions.unfinished()) == 1
+    other.close()
+
+
+def test_a_full_disk_is_freed_although_the_state_is_on_it(tmp_path: Path) -> None:
+    def work(path: Path) -> None:
+        directory = path / "checkpoints"
+        fill(directory, WEB)
+        retention = made(path)
+        retention.look()
+        fill(directory, DB)
+        fill_disk(path)
+        look = retention.look()
+        assert len(look.plan.deletions) == 4
+        applied = retention.apply(look)
+        assert len(applied.deleted) == 4
+        inventory = retention.inventory()
+        assert inventory is not None
+        assert {each.outcome for each in inventory.deletions.entries()} == {"deleted"}
+        inventory.close()
+
+    on_small_tmpfs(tmp_path / "small", 4 * 2**20, work)
+
+
+def test_what_cannot_be_stored_is_said_and_nothing_else_is_lost(tmp_path: Path) -> None:
+    def work(path: Path) -> None:
+        directory = path / "checkpoints"
+        fill(directory, WEB, each=40)
+        retention = made(path)
+        retention.look()
+        fill(directory, DB, each=40)
+        fill_disk(path)
+        look = retention.look()
+        assert any("could not be stored" in problem for problem in look.problems)
+        assert len(look.plan.deletions) == 76
+        assert len(retention.apply(look).deleted) == 76
+
+    on_small_tmpfs(tmp_path / "small", 4 * 2**20, work)
 
 
 def test_a_directory_that_is_not_there_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,19 @@ def test_who_it_is_may_be_known_by_its_name_alone(quick: Path) -> None:
     assert (named.container, named.by_name) == (WEB, True)
     assert (odd.container, odd.by_name, odd.state) == (None, False, State.COMPLETE)
     assert odd.problem
+
+
+def test_what_an_extra_is_missing_for_is_read_when_it_is_there(
+    quick: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(quick / NAME, archive(compression="zstd"))
+    with monkeypatch.context() as without:
+        for module in ("backports.zstd", "compression.zstd"):
+            without.setitem(sys.modules, module, None)
+        (unread,) = look(quick).archives
+    assert unread.container is None
+    (known,) = look(quick, {NAME: unread}).archives
+    assert (known.container, known.problem) == (WEB, "")
 
 
 def test_what_is_no_archive_is_broken(quick: Path) -> None:

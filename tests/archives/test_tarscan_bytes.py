@@ -104,6 +104,52 @@ def test_a_python_without_a_module_keeps_what_it_cannot_read(
     assert (found.state, found.conflicting) == (State.COMPLETE, True)
 
 
+@pytest.mark.parametrize(
+    ("head", "compression"),
+    [
+        (b"\x04\x22\x4d\x18\x64\x40", "lz4"),
+        (b"\x02\x21\x4c\x18\x64\x40", "lz4"),
+        (b"\x5d\x00\x00\x80\x00" + b"\xff" * 8, "lzma"),
+        (b"LZIP\x01\x0c", "lzip"),
+        (b"\x1f\x9d\x90", "compress"),
+    ],
+)
+def test_what_nobody_here_decompresses_may_be_good_and_is_not_broken(
+    head: bytes, compression: str, tmp_path: Path
+) -> None:
+    assert read_bytes(tmp_path, head + b"x" * 600) == Reading(
+        state=State.COMPLETE,
+        compression=compression,
+        problem=f"it is compressed with {compression}: that is not read here; gzip, bzip2, xz and "
+        "zstd are",
+        conflicting=True,
+    )
+
+
+@pytest.mark.parametrize("name", ["]", "LZIP"])
+def test_a_member_that_is_called_like_a_compressor_is_a_member(name: str, tmp_path: Path) -> None:
+    made = tar([(name, b"x")], end=archive())
+    assert read_bytes(tmp_path, made).container == WEB
+
+
+@pytest.mark.parametrize("zeros", [0, 4, 12, 400, 60_000])
+def test_zeros_between_two_streams_of_xz_are_none_of_the_archive(
+    zeros: int, tmp_path: Path
+) -> None:
+    data = archive()
+    first, second = (compressed(part, "xz") for part in (data[:1000], data[1000:]))
+    assert read_bytes(tmp_path, first + bytes(zeros) + second).container == WEB
+    assert read_bytes(tmp_path, first + second + bytes(zeros)).container == WEB
+
+
+@pytest.mark.parametrize("between", [b"\0\0\0", b"\0\0\0\0x"])
+def test_anything_else_between_two_streams_of_xz_is_broken(between: bytes, tmp_path: Path) -> None:
+    data = archive()
+    first, second = (compressed(part, "xz") for part in (data[:1000], data[1000:]))
+    found = read_bytes(tmp_path, first + between + second)
+    assert found.state is State.BROKEN
+
+
 # ---------------------------------------------------------------------------------------- limits
 
 

@@ -60,7 +60,8 @@ def every(found: Usage) -> list[Group]:
 @settings(max_examples=60)
 def test_the_groups_of_each_level_and_what_is_apart_sum_up_to_all(given: list[Archive]) -> None:
     found = usage(given)
-    apart = numbers(found.unknown) + numbers(found.pod_checkpoints)
+    parts = (found.unknown, found.broken, found.unread, found.pod_checkpoints)
+    apart = sum(map(numbers, parts), Counter())
     for level in LEVELS:
         assert total(found.groups(level)) + apart == +numbers(found.totals)
     assert found.totals.archives == len(given)
@@ -130,7 +131,12 @@ def test_most_bytes_come_first_and_names_decide_between_equals(given: list[Archi
 
 def test_nothing_has_neither_an_oldest_nor_a_newest() -> None:
     assert usage([]) == Usage(
-        totals=Totals(), namespaces=(), unknown=Totals(), pod_checkpoints=Totals()
+        totals=Totals(),
+        namespaces=(),
+        unknown=Totals(),
+        broken=Totals(),
+        unread=Totals(),
+        pod_checkpoints=Totals(),
     )
 
 
@@ -150,6 +156,15 @@ def test_a_directory_of_the_kubelet_is_apart_even_if_somebody_knows_whose_it_is(
 def test_the_moment_is_the_one_that_is_asked_for() -> None:
     found = usage([ARCHIVE, evolve(ARCHIVE, inode=8)], moment=lambda archive: archive.inode)
     assert (found.totals.oldest_ns, found.totals.newest_ns) == (2, 8)
+
+
+def test_the_broken_are_not_among_the_unknown_for_these_are_kept() -> None:
+    given = [evolve(ARCHIVE, state=state, container=None) for state in State]
+    found = usage(given)
+    assert (found.unknown.archives, found.unknown.protected) == (1, 1)
+    assert (found.broken.archives, found.broken.broken, found.broken.protected) == (1, 1, 0)
+    assert (found.unread.archives, found.unread.protected) == (3, 3)
+    assert found.pod_checkpoints.archives == 1
 
 
 def test_a_group_is_written_like_a_container() -> None:

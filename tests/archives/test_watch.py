@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -19,9 +20,10 @@ from typing import Any
 import pytest
 from attrs import define, field
 
+from checkpointkit.archives.disk.directory import ArchiveCalls
 from checkpointkit.archives.kept.inventory import Inventory
 from checkpointkit.archives.model import Container, Level, Parent
-from checkpointkit.archives.policies import OrphanRule, Policy, Rules
+from checkpointkit.archives.policies import OrphanRule, Policy, Quarantine, Rules
 from checkpointkit.archives.retention import Look, Retention
 from checkpointkit.archives.watching.changes import Changes, Polled, Watched
 from checkpointkit.archives.watching.orphans import Answer
@@ -55,6 +57,10 @@ class Place:
             data = archive(container, checkpointed_ns=at * 10**9)
             write(self.path, names[-1], data, mtime=at)
         return names
+
+    def more(self) -> None:
+        """Add one."""
+        self.add()
 
     @property
     def names(self) -> list[str]:
@@ -206,7 +212,7 @@ def test_what_knows_less_than_it_could_says_so(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     script = Script(threading.Event(), problem="it is looked at every 5 s")
-    with caplog.at_level(logging.INFO, "checkpointkit"):
+    with caplog.at_level(logging.INFO, "checkpointkit.archives"):
         made = rounds_of(place.retention(), 3, script=script)
     assert {each.problems for each in made} == {("it is looked at every 5 s",)}
     assert caplog.messages == ["it is looked at every 5 s"]
@@ -216,19 +222,48 @@ def test_a_dry_run_deletes_nothing_and_says_what_it_would(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = place.add(5)
-    with caplog.at_level(logging.INFO, "checkpointkit"):
+    with caplog.at_level(logging.INFO, "checkpointkit.archives"):
         made = rounds_of(place.retention(), 2, dry_run=True)
     assert place.names == names
     assert [(each.planned, each.deleted, each.dry_run) for each in made] == 2 * [(3, 0, True)]
-    assert len(caplog.messages) == 1
-    assert caplog.messages[0].startswith("3 archives of ")
+    of_web = f"{WEB}: 3 archives of "
+    assert [message.startswith(("3 archives of ", of_web)) for message in caplog.messages] == (
+        2 * [True]
+    )
+    assert caplog.messages[1].endswith(", by container-count")
+
+
+def test_a_dry_run_says_what_would_go_of_those_that_nobody_knows(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("checkpoint-a.tar", "checkpoint-b.tar"):
+        write(place.path, name, b"no archive", mtime=START)
+    policy = Policy(quarantine=Quarantine(count=1))
+    with caplog.at_level(logging.INFO, "checkpointkit.archives"):
+        rounds_of(place.retention(policy), 1, dry_run=True)
+    assert "unknown: 1 archive of 10 B, by quarantine-count" in caplog.messages
+
+
+def test_a_kernel_without_leases_is_said_once(
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(ArchiveCalls, "set_lease", staticmethod(refuse))
+    place.add(1)
+    with caplog.at_level(logging.INFO, "checkpointkit.archives"):
+        made = rounds_of(place.retention(), 3, between=lambda _: place.more())
+    assert not all(each.leases for each in made)
+    assert sum("leases are not supported" in message for message in caplog.messages) == 1
+    assert {each.problems for each in made} == {()}
 
 
 def test_a_limit_that_cannot_hold_is_said_once(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     place.add(3)
-    with caplog.at_level(logging.INFO, "checkpointkit"):
+    with caplog.at_level(logging.INFO, "checkpointkit.archives"):
         made = rounds_of(place.retention(Policy(directory_size=1)), 3)
     assert [len(each.unmet) for each in made] == [1, 1, 1]
     assert place.names  # the newest stays
@@ -247,7 +282,7 @@ def test_a_directory_that_vanishes_and_comes_back(
             place.path.mkdir()
             place.add(3)
 
-    with caplog.at_level(logging.INFO, "checkpointkit"):
+    with caplog.at_level(logging.INFO, "checkpointkit.archives"):
         made = rounds_of(place.retention(), 5, between=happen)
     assert [bool(each.error) for each in made] == [False, True, True, True, False]
     assert made[-1].deleted == 1
@@ -536,7 +571,7 @@ def test_run_watch_puts_it_together(
             made.append(each)
             stop.set()
 
-        with caplog.at_level(logging.INFO, "checkpointkit"):
+        with caplog.at_level(logging.INFO, "checkpointkit.archives"):
             run_watch(
                 str(place.path),
                 TWO,
@@ -544,24 +579,28 @@ def test_run_watch_puts_it_together(
                 stop=stop,
                 settle=timedelta(0),
                 poll=poll,
+                notes=["a field: is no field that is known here"] if poll else [],
                 report=report,
             )
         assert place.names == names[3:]
         assert [each.deleted for each in made] == [0 if poll else 3]
     assert caplog.messages[0] == f"watching {place.path}, and looking at it at least every 10min"
     assert caplog.messages[-1] == "stopped"
+    noted = [each.message for each in caplog.records if each.levelno == logging.WARNING]
+    assert noted == ["a field: is no field that is known here"]
 
 
 def test_run_watch_asks_who_is_gone_and_is_left_while_it_waits_for_the_answer(
     place: Place,
 ) -> None:
-    (name,) = place.add(1)
+    names = place.add(1) + place.add(1, Container("default", "there", "app"))
     rules = Rules(orphans=OrphanRule(timedelta(0)))
     stop = Stop()
 
     class Asked:
         def look(self, parents: Any) -> Answer:
-            return Answer("6c1f", dict.fromkeys(parents, Level.POD))
+            there = frozenset(each for each in parents if each.container != WEB)
+            return Answer("6c1f", dict.fromkeys({*parents} - there, Level.POD), there=there)
 
     def run(lookup: Any, dry_run: bool) -> list[Round]:
         made: list[Round] = []
@@ -584,7 +623,7 @@ def test_run_watch_asks_who_is_gone_and_is_left_while_it_waits_for_the_answer(
         return made
 
     assert [each.planned for each in run(Asked(), dry_run=True)] == [1]
-    assert place.names == [name]
+    assert place.names == sorted(names)
 
     stop = Stop()
 
@@ -595,7 +634,7 @@ def test_run_watch_asks_who_is_gone_and_is_left_while_it_waits_for_the_answer(
             raise AssertionError
 
     assert run(Hangs(), dry_run=False) == []
-    assert place.names == [name]
+    assert place.names == sorted(names)
 
 
 def test_a_stop_during_a_look_ends_it(place: Place) -> None:

@@ -95,6 +95,50 @@ def test_a_dry_run_says_what_would_go_when_that_changes() -> None:
     assert said(Round(planned=2, planned_bytes=1024)) == [[]]
 
 
+def test_a_dry_run_says_whose_archives_would_go_by_which_rule_and_what_has_changed() -> None:
+    due = {("a/b/c", "max-age"): (1, 1024), ("a/b/d", "expired"): (2, 2048)}
+    made = Round(dry_run=True, planned=3, planned_bytes=3072, due=due)
+    later = evolve(made, planned=4, due={**due, ("a/b/c", "max-age"): (2, 1024)})
+    assert said(made, made, evolve(made, error="no directory"), made, later) == [
+        [
+            "info: 3 archives of 3 KiB would be deleted",
+            "info: a/b/d: 2 archives of 2 KiB, by expired",
+            "info: a/b/c: 1 archive of 1 KiB, by max-age",
+        ],
+        [],
+        ["warning: a round failed: no directory"],
+        ["info: the rounds go well again"],
+        [
+            "info: 4 archives of 3 KiB would be deleted",
+            "info: a/b/c: 2 archives of 1 KiB, by max-age",
+        ],
+    ]
+
+
+def test_a_dry_run_of_the_same_number_of_others_is_said() -> None:
+    one, other = (
+        Round(dry_run=True, planned=1, planned_bytes=1024, due={(whose, "expired"): (1, 1024)})
+        for whose in ("a/b/c", "a/b/d")
+    )
+    assert said(one, other)[1] == ["info: a/b/d: 1 archive of 1 KiB, by expired"]
+
+
+def test_a_dry_run_of_very_many_containers_does_not_fill_the_log() -> None:
+    due = {(f"a/b/{n}", "expired"): (1, n) for n in range(1000)}
+    (lines,) = said(Round(dry_run=True, planned=1000, planned_bytes=9, due=due))
+    assert len(lines) == 22
+    assert lines[1] == "info: a/b/999: 1 archive of 999 B, by expired"
+    assert lines[-1] == "info: and 980 more; `checkpointkit archives plan` shows them"
+
+
+def test_that_there_are_no_leases_is_said_once_for_all() -> None:
+    without = Round(leases=False)
+    failed = Round(error="no directory")
+    texts = said(without, Round(), failed, without, without)
+    assert [line for lines in texts for line in lines if "leases" in line] == texts[0]
+    assert len(texts[0]) == 1
+
+
 def test_a_disk_that_dies_does_not_fill_the_log() -> None:
     made = Round(problems=tuple(f"{n}.tar cannot be read" for n in range(10_000)))
     lines, journal = Journal().told(made)

@@ -103,12 +103,15 @@ class Plan:
         unmet: The limits that do not hold afterwards, each with what blocks it.
         now_ns: When it was made, in nanoseconds since 1970.
         order: What tells that an archive is older than another.
+        floors: By container, the archive that always stays, where others go: those may go only as
+            long as it is there. A container of which nothing has to stay has none.
     """
 
     decisions: Sequence[Decision] = field(repr=False)
     unmet: tuple[Unmet, ...]
     now_ns: int
     order: Order = Order.CHECKPOINTED
+    floors: Mapping[Container, Archive] = field(factory=dict, repr=False)
 
     @property
     def deletions(self) -> tuple[Decision, ...]:
@@ -133,6 +136,10 @@ def plan(
     touched: Collection[Container] | None = None,
 ) -> Plan:
     """Return what goes and what stays, each with the rule that says so.
+
+    Each name is an archive with all its bytes. Of two names of one inode (hard links) one may go
+    and the other stay, and then no bytes are free; `apply` says what is. It also finds that the
+    first one's deletion has changed the inode, and leaves the other names of it to the next look.
 
     Args:
         archives: All that lies in the directory, of different names, in any order.
@@ -195,7 +202,7 @@ def plan(
         unmet += _keep_below(ledger, directory, policy.watermarks, space)
     unmet.sort(key=lambda each: (RULES.index(each.rule), each.group))
     decisions = Decisions(tuple(found), ledger.settle())
-    return Plan(decisions, tuple(unmet), now_ns, policy.order)
+    return Plan(decisions, tuple(unmet), now_ns, policy.order, ledger.floors())
 
 
 def _quarantine(ledger: Ledger, policy: Policy) -> list[Unmet]:

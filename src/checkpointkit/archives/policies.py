@@ -252,10 +252,17 @@ class Policy:
     def __attrs_post_init__(self) -> None:
         zone_of(self.timezone)
         for namespace, rules in self.namespaces.items():
+            if not _are_texts(namespace):
+                raise PolicyError("namespaces", f"a namespace is named by a str, not {namespace!r}")
             _check_entry(namespace, rules, ())
         for pod, rules in self.pods.items():
+            if not _is_pod(pod):
+                raise PolicyError("pods", f"a pod is named by (namespace, pod), not {pod!r}")
             _check_entry("/".join(pod), rules, ("namespace_",))
         for container, rules in self.containers.items():
+            if type(container) is not Container:
+                reason = f"a container is named by a Container, not {container!r}"
+                raise PolicyError("containers", reason)
             _check_entry(str(container), rules, ("pod_", "namespace_"))
 
     def rules_for(self, container: Container) -> Rules:
@@ -306,6 +313,14 @@ def _set_in(rules: Rules) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not INHERIT}
 
 
+def _is_pod(name: object) -> bool:
+    return isinstance(name, tuple) and len(name) == _PARTS_OF_A_POD and _are_texts(*name)
+
+
+def _are_texts(*names: object) -> bool:
+    return all(isinstance(name, str) for name in names)
+
+
 def _check_entry(whose: str, rules: object, wider: tuple[str, ...]) -> None:
     if not isinstance(rules, Rules):
         raise PolicyError(whose, f"it has to be Rules, not {type(rules).__name__}")
@@ -319,5 +334,6 @@ def _check_entry(whose: str, rules: object, wider: tuple[str, ...]) -> None:
                 raise PolicyError(f"{name} of {whose}", reason)
 
 
+_PARTS_OF_A_POD: Final = 2
 _FIELDS: Final = tuple(attribute.name for attribute in fields(Rules))
 _UNSET: Final = Rules(**dict.fromkeys(_FIELDS[:-1]), allow_empty=False)

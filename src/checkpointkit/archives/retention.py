@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from checkpointkit.archives.disk.apply import apply, settle_log
+from checkpointkit.archives.disk.apply import apply, settle_idle, settle_log
 from checkpointkit.archives.disk.directory import ArchiveDirectory
 from checkpointkit.archives.disk.scan import SETTLE_NS, scan
 from checkpointkit.archives.errors import PolicyError
+from checkpointkit.archives.kept.gone import GoneMemory
 from checkpointkit.archives.kept.inventory import Inventory
-from checkpointkit.archives.model import DEFAULT_NAMES, Gone, Parent, State
+from checkpointkit.archives.model import DEFAULT_NAMES, Parent, State
 from checkpointkit.archives.plan import plan
 from checkpointkit.archives.planning.order import since_1970
-from checkpointkit.errors import ReadOnlyError
+from checkpointkit.errors import BatchError, ReadOnlyError, StoreError
+from checkpointkit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -130,13 +132,13 @@ class Retention:
                 progress=progress,
             )
             problems = [*found.problems]
-            if kept is not None:
-                problems += kept.problems
-                if not self._read_only:
-                    kept.save(each for each in found.archives if each.state not in _NOT_KEPT)
+            if kept is not None and not self._read_only:
+                problems += _save(kept, found.archives)
+                problems += settle_idle(directory, kept)
             orphans, more = self._orphans(found.archives, kept, since_1970(now))
             decided = plan(found.archives, self.policy, now, space=found.space, orphans=orphans)
-            return Look(found, decided, (*problems, *more))
+            known = () if kept is None else kept.problems
+            return Look(found, decided, (*problems, *known, *more))
 
     def apply(self, look: Look, *, progress: Callable[[int, int], None] | None = None) -> Applied:
         """Delete what the plan says, if it still is what was planned.
@@ -209,14 +211,26 @@ class Retention:
         answer = self._lookup.look(parents)
         if not answer.cluster:  # whose pods are gone is not known, and the problems say why
             return {}, answer.problems
-        if kept is None or self._read_only:
-            return {
-                parent: Gone(level, now_ns) for parent, level in answer.gone.items()
-            }, answer.problems
+        # Without a state, what the answer itself proves has to do.
+        memory = GoneMemory(MemoryStore()).note if kept is None else kept.note_gone
         try:
-            return kept.note_gone(answer.cluster, answer.gone, now_ns), answer.problems
+            orphans = memory(answer.cluster, answer.gone, now_ns, there=answer.there)
         except PolicyError as refusal:
             return {}, (*answer.problems, str(refusal))
+        return orphans, answer.problems
 
     def _clock_ns(self) -> int:
         return since_1970(self._clock())
+
+
+def _save(kept: Inventory, archives: Iterable[Archive]) -> tuple[str, ...]:
+    """Store what was read; return what went wrong.
+
+    On a disk that is full this fails, and then something has to be deleted all the more: what is
+    not stored is read again.
+    """
+    try:
+        kept.save(each for each in archives if each.state not in _NOT_KEPT)
+    except (BatchError, StoreError) as error:
+        return (f"what was read could not be stored, and is read again: {error}",)
+    return ()

@@ -68,7 +68,10 @@ class Usage:
     Attributes:
         totals: All archives.
         namespaces: The archives whose identity is known, most bytes first.
-        unknown: The archives whose identity is not known.
+        unknown: The whole archives of which nobody knows whose they are.
+        broken: The broken ones of which nobody knows that; a quarantine may delete them.
+        unread: All others of which nobody knows that: they may still be written, could not be
+            read, or are no files.
         pod_checkpoints: The directories of the kubelet's own (KEP-5823).
         foreign: How many files are there that are no archives by their names.
         foreign_size: Their bytes.
@@ -77,6 +80,8 @@ class Usage:
     totals: Totals
     namespaces: tuple[Group, ...]
     unknown: Totals
+    broken: Totals
+    unread: Totals
     pod_checkpoints: Totals
     foreign: int = 0
     foreign_size: int = 0
@@ -118,7 +123,9 @@ def usage(
         >>> print(*found.groups(Level.POD), found.totals.size)
         default/web 9
     """
-    everything, unknown, pod_checkpoints = _Sum(), _Sum(), _Sum()
+    everything, pod_checkpoints = _Sum(), _Sum()
+    unknown, broken, unread = _Sum(), _Sum(), _Sum()
+    nobodys = {State.COMPLETE: unknown, State.BROKEN: broken}
     groups: dict[tuple[str, ...], _Sum] = {}
     for archive in archives:
         when = archive.mtime_ns if moment is None else moment(archive)
@@ -126,7 +133,7 @@ def usage(
         if archive.state is State.POD_CHECKPOINT:
             pod_checkpoints.add(archive, when)
         elif archive.container is None:
-            unknown.add(archive, when)
+            nobodys.get(archive.state, unread).add(archive, when)
         else:
             own = archive.container
             names = (own.namespace, own.pod, own.container)
@@ -139,6 +146,8 @@ def usage(
         totals=everything.totals(),
         namespaces=tuple(_tree(groups)),
         unknown=unknown.totals(),
+        broken=broken.totals(),
+        unread=unread.totals(),
         pod_checkpoints=pod_checkpoints.totals(),
         foreign=foreign,
         foreign_size=foreign_size,

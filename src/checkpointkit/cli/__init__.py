@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _BAD = 1
+_USAGE = 2
 _INTERRUPTED = 130
 
 
@@ -38,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _run(arguments)
         if sys.stdout is not None:  # it may have been closed by whoever started us
             sys.stdout.flush()
+    except FileNotFoundError as error:  # no write says that: a path was to be made whole
+        what = error.filename or "the working directory"
+        print(f"checkpointkit: {what!s} is not there any more; change to another", file=sys.stderr)
+        return _USAGE
     except OSError as error:  # what the store does raises errors of its own: this is the output
         # whoever read the output has seen enough, or it cannot be written; python's own flush at
         # exit must not fail on it again
@@ -73,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return run_archives(arguments)
     if arguments.command == "kubelet":
-        from checkpointkit.cli.kubelet import run as run_kubelet  # noqa: PLC0415 - likewise
+        from checkpointkit.cli.kubelet.run import run as run_kubelet  # noqa: PLC0415 - likewise
 
         return run_kubelet(arguments)
     from checkpointkit.cli.run import run  # noqa: PLC0415 - not needed for the demo

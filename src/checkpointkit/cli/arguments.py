@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, Final
 
 from checkpointkit.cli.archives.arguments import add_archives_commands
-from checkpointkit.cli.kubelet_arguments import add_kubelet_commands
+from checkpointkit.cli.kubelet.arguments import add_kubelet_commands
 from checkpointkit.cli.pods.arguments import add_pods_commands
 from checkpointkit.cli.schema_arguments import add_schema_commands
 from checkpointkit.errors import InvalidKeyError

@@ -8,6 +8,10 @@ Each archive is looked at once more just before: the same inode, size, mtime and
 file on the directory's own file system, no marker, and nobody else has it open. It is deleted by
 its name below the directory's descriptor, so no link is followed and no other file system reached.
 
+Before the first of a container in a batch, what the plan keeps of that container is looked at: is
+it not what it was, none of the container goes. Two who apply by different policies, each by a plan
+made before the other began, would leave nothing otherwise.
+
 What is left is the moment between the last look and unlink(2), some microseconds: POSIX has no call
 that deletes a file only if it is a certain one. Whoever replaces or opens the archive, or has the
 operator pin it, within them, is not seen. Who opens it waits for the lease, where there are
@@ -18,7 +22,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
@@ -29,19 +33,20 @@ from checkpointkit.archives.disk.pins import has_marker
 from checkpointkit.archives.errors import DirectoryError
 from checkpointkit.archives.kept.deletions import DELETED, IN_A_BATCH, Deletion
 from checkpointkit.archives.model import State
-from checkpointkit.errors import CheckpointError
+from checkpointkit.errors import CheckpointError, LockTimeoutError
 from checkpointkit.stores.files.system import OPEN_TO_READ
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from checkpointkit.archives.disk.directory import ArchiveDirectory
     from checkpointkit.archives.kept.deletions import DeletionLog
-    from checkpointkit.archives.model import Archive
+    from checkpointkit.archives.kept.inventory import Inventory
+    from checkpointkit.archives.model import Archive, Container
     from checkpointkit.archives.plan import Decision, Plan
 
-__all__ = ["Applied", "apply", "settle_log"]
+__all__ = ["Applied", "apply", "settle_idle", "settle_log"]
 
 _GONE: Final = "gone: somebody else has deleted it"
 _CHANGED: Final = "it has changed since it was planned"
@@ -50,6 +55,8 @@ _PINNED: Final = "it was pinned since it was planned"
 _IN_USE: Final = "in use: somebody has it open"
 _INTERRUPTED: Final = "interrupted before it was deleted"
 _UNKNOWN: Final = "not known: its file system was not there when this was looked at"
+_ELSEWHERE: Final = "not known: another directory was there when this was looked at"
+_UNCLEAR: Final = "not known: it has changed"
 _BLOCK: Final = 512
 _STOPPING: Final = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS, errno.ESTALE})
 """What the next archive would meet as well."""
@@ -116,7 +123,7 @@ def apply(
         reason = "the plan was made for another directory, or it was mounted anew; look again"
         raise DirectoryError(directory.path, "delete in", reason)
     directory.check()
-    applying = _Applying(directory, log, clock_ns)
+    applying = _Applying(directory, log, clock_ns, plan.floors)
     for start in range(0, len(planned), IN_A_BATCH):
         batch = planned[start : start + IN_A_BATCH]
         applying.do(batch)
@@ -128,48 +135,106 @@ def apply(
 def settle_log(directory: ArchiveDirectory, log: DeletionLog) -> None:
     """Record what came of the batches that a kill has cut off.
 
-    An archive that is not there counts as deleted, whoever did it: the record had said so.
+    An archive that is not there counts as deleted, whoever did it: the record had said so. One of
+    the same inode that was written to since may be it, or another that got its inode: not known.
+    Nor is it where the directory is another one by now.
+
+    Whoever calls this holds `Inventory.exclusive`, for a batch of a process that still applies is
+    unfinished too, and does not hold `ArchiveDirectory.locked`, which it takes itself.
 
     Args:
         directory: The directory.
         log: The records.
 
     Raises:
-        DirectoryError: The directory is no more what it was; nothing was recorded.
+        DirectoryError: The directory is no more what it was, or another process has had its lock
+            for too long; nothing was recorded.
         CheckpointError: The records cannot be read or written.
     """
     unfinished = log.unfinished()
     if not unfinished:
         return
-    directory.check()
-    for number, deletions in unfinished:
-        try:
-            outcomes = [_settled(directory, each) for each in deletions]
-        except OSError as error:
-            raise DirectoryError(directory.path, "look at", words_of(error)) from error
+    try:
+        with directory.locked("look at"):
+            directory.check()
+            found = [
+                (number, [_settled(directory, each) for each in deletions])
+                for number, deletions in unfinished
+            ]
+    except OSError as error:
+        raise DirectoryError(directory.path, "look at", words_of(error)) from error
+    for number, outcomes in found:
         log.finish(number, outcomes)
+
+
+def settle_idle(directory: ArchiveDirectory, inventory: Inventory) -> tuple[str, ...]:
+    """Record what a kill has cut off, unless somebody is applying: then nothing is done.
+
+    For whoever looks without deleting anything: else the records of an apply that was killed would
+    stay open until something is to be deleted again.
+
+    Args:
+        directory: The directory.
+        inventory: What is kept of it, not read-only.
+
+    Returns:
+        Why it could not be recorded, one line; empty if it was, or nothing was to be.
+
+    Raises:
+        ReadOnlyError: The inventory was opened read-only.
+
+    Example:
+        >>> import tempfile
+        >>> from checkpointkit import MemoryStore
+        >>> from checkpointkit.archives.disk.directory import ArchiveDirectory
+        >>> from checkpointkit.archives.kept.inventory import Inventory
+        >>> with ArchiveDirectory.open(tempfile.mkdtemp()) as directory:
+        ...     settle_idle(directory, Inventory(MemoryStore()))
+        ()
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(inventory.exclusive())
+        except LockTimeoutError:
+            return ()  # who applies settles it first
+        try:
+            settle_log(directory, inventory.deletions)
+        except CheckpointError as error:
+            return (f"what became of deletions that were cut off is not recorded: {error}",)
+    return ()
 
 
 def _settled(directory: ArchiveDirectory, deletion: Deletion) -> str:
     try:
         status = _look(directory, deletion.name)
     except FileNotFoundError:
-        # After an unmount nothing is there, and nothing was deleted.
-        return DELETED if deletion.device == directory.device else _UNKNOWN
-    if (status.st_ino, status.st_mtime_ns) == (deletion.inode, deletion.mtime_ns):
-        return _INTERRUPTED
-    return DELETED if deletion.device == directory.device else _UNKNOWN
+        inode = 0
+    else:
+        inode = status.st_ino
+        if (inode, status.st_mtime_ns) == (deletion.inode, deletion.mtime_ns):
+            return _INTERRUPTED
+    # After an unmount nothing is there, and nothing was deleted.
+    if deletion.device != directory.device:
+        return _UNKNOWN
+    if deletion.directory_inode != directory.inode:
+        return _ELSEWHERE
+    return _UNCLEAR if inode == deletion.inode else DELETED
 
 
 class _Applying:
     """One plan that is carried out."""
 
     def __init__(
-        self, directory: ArchiveDirectory, log: DeletionLog, clock_ns: Callable[[], int]
+        self,
+        directory: ArchiveDirectory,
+        log: DeletionLog,
+        clock_ns: Callable[[], int],
+        floors: Mapping[Container, Archive],
     ) -> None:
         self._directory = directory
         self._log = log
         self._clock_ns = clock_ns
+        self._floors = floors
         self._deleted: list[Archive] = []
         self._skipped: list[tuple[Archive, str]] = []
         self._freed = 0
@@ -212,6 +277,7 @@ class _Applying:
             rule=decision.rule,
             words=decision.words,
             at_ns=self._clock_ns(),
+            directory_inode=self._directory.inode,
         )
 
     def _stop(self, error: CheckpointError) -> None:
@@ -224,10 +290,12 @@ class _Applying:
         try:
             with self._directory.locked("delete in"):
                 self._directory.check()
+                bare = self._bare(batch)
                 before = len(self._deleted)
                 try:
                     for each in batch:
-                        outcomes.append(self._delete_one(each.archive))  # noqa: PERF401 - those before an error count
+                        refusal = _refusal(each.archive, bare)
+                        outcomes.append(refusal or self._delete_one(each.archive))
                 finally:
                     if len(self._deleted) > before:
                         self._sync()
@@ -246,6 +314,27 @@ class _Applying:
         )
         return outcomes
 
+    def _bare(self, batch: Sequence[Decision]) -> set[Container]:
+        """Return the containers of which what the plan keeps is not there any more.
+
+        Raises:
+            OSError: Nobody knows whether it is.
+        """
+        containers = {each.archive.container for each in batch}
+        return {
+            container
+            for container in containers
+            if container is not None
+            and (floor := self._floors.get(container)) is not None
+            and not self._is_there(floor)
+        }
+
+    def _is_there(self, archive: Archive) -> bool:
+        try:
+            return not _difference(_look(self._directory, archive.name), archive)
+        except FileNotFoundError:
+            return False
+
     def _sync(self) -> None:
         try:
             self._directory.system.fsync(self._directory.fd)
@@ -262,10 +351,6 @@ class _Applying:
         Raises:
             OSError: The next one would fail as well.
         """
-        if archive.state not in {State.COMPLETE, State.BROKEN}:
-            return f"it is {archive.state.value}"
-        if "/" in archive.name:
-            return "it is no name of a file in the directory"
         try:
             return self._try(archive)
         except FileNotFoundError:
@@ -308,6 +393,22 @@ class _Applying:
         if status.st_nlink == 1:
             self._freed += status.st_blocks * _BLOCK
         return DELETED
+
+
+def _refusal(archive: Archive, bare: Collection[Container]) -> str:
+    """Tell why an archive may not go, whatever the disk says; empty if it may.
+
+    Args:
+        archive: The archive.
+        bare: The containers of which what the plan keeps is not there any more.
+    """
+    if archive.state not in {State.COMPLETE, State.BROKEN}:
+        return f"it is {archive.state.value}"
+    if "/" in archive.name:
+        return "it is no name of a file in the directory"
+    if archive.state is State.COMPLETE and archive.container in bare:
+        return f"what was to be kept of {archive.container} is no longer there; look again"
+    return ""
 
 
 def _look(directory: ArchiveDirectory, name: str) -> os.stat_result:

@@ -114,7 +114,11 @@ class ArchiveDirectory:
             DirectoryError: It is missing, no directory, a link, or may not be opened.
         """
         system = ArchiveCalls() if system is None else system
-        path = _absolute(path)
+        try:
+            path = _absolute(path)
+        except OSError as error:
+            reason = "the working directory is not there any more; write the whole path, from /"
+            raise DirectoryError(path, "open", reason) from error
         try:
             fd = system.open(path, OPEN_DIRECTORY)
             try:
@@ -282,7 +286,7 @@ def words_of(error: OSError) -> str:
 
 def _absolute(path: str) -> str:
     """Return an absolute path whose last component is a name: behind a slash a link is followed."""
-    joined = os.path.join(os.getcwd(), path)
+    joined = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
     while joined.endswith(("/", "/.")) and joined != "/":
         joined = joined.removesuffix(".").rstrip("/") or "/"
     return joined

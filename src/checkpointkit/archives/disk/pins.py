@@ -151,8 +151,8 @@ def pin(directory: ArchiveDirectory, name: str, owner: str) -> Pinned:
         and `recorded` is false.
 
     Raises:
-        PinError: There is no such archive, its name leaves no room for the marker's, the owner
-            cannot be written, or the system refuses it.
+        PinError: There is no such archive, it is no regular file, its name leaves no room for the
+            marker's, the owner cannot be written, or the system refuses it.
         DirectoryError: The directory is no more what it was, or somebody has its lock.
     """
     _check_owner(name, owner, "pin")
@@ -379,9 +379,11 @@ def _delete(directory: ArchiveDirectory, name: str) -> None:
 
 def _check_there(directory: ArchiveDirectory, name: str) -> None:
     try:
-        directory.system.stat(name, dir_fd=directory.fd, follow_symlinks=False)
+        status = directory.system.stat(name, dir_fd=directory.fd, follow_symlinks=False)
     except FileNotFoundError as error:
         raise PinError(name, "pin", "there is no such archive") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise PinError(name, "pin", "it is no file, and nobody would delete it; name an archive")
 
 
 def _check_owner(name: str, owner: str, operation: str) -> None:

@@ -29,7 +29,7 @@ from checkpointkit.archives.disk.trees import WALK_LIMIT, Walk
 from checkpointkit.archives.identity import Identity, LastSpec, identify
 from checkpointkit.archives.model import DEFAULT_NAMES, MARKER_SUFFIX, Archive, Space, State
 from checkpointkit.archives.names import parse_name, time_in
-from checkpointkit.archives.tarscan import read_archive
+from checkpointkit.archives.tarscan import is_unread, read_archive
 from checkpointkit.stores.files.system import OPEN_TO_READ
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ class _Scanning:
                     and archive.size == status.st_size
                     and archive.device == status.st_dev
                     and archive.state in _SETTLED
+                    and (archive.container is not None or not is_unread(archive.problem))
                 ):
                     add(archive)
                     if archive.pins:

@@ -6,11 +6,11 @@ is replaced only by one with more links, and only if nobody else was quicker.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from attrs import evolve, frozen
 
-from checkpointkit.archives.kept.deletions import DELETED
+from checkpointkit.archives.kept.deletions import DELETED, KEPT
 from checkpointkit.archives.kept.digests import Digested, digest_of
 from checkpointkit.archives.kept.formats import (
     CUSTODY,
@@ -36,6 +36,7 @@ from checkpointkit.stores.base import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
     from checkpointkit.archives.disk.directory import ArchiveDirectory
     from checkpointkit.archives.kept.deletions import Deletion
@@ -157,13 +158,16 @@ class Custody:
         directory: ArchiveDirectory | None = None,
         deleted: Iterable[Deletion] = (),
         *,
+        keep: int = KEPT,
         progress: Callable[[int, int], None] | None = None,
     ) -> ChainReport:
         """Check the chain, and the archives that are there; changes nothing.
 
         Args:
             directory: The archives' directory; None to check the chain alone.
-            deleted: The records of deletions (`DeletionLog.entries`).
+            deleted: The records of deletions, newest first (`DeletionLog.entries`).
+            keep: How many of them are kept at least: where there are so many, older ones may be
+                gone.
             progress: Called with how many bytes were read, and how many there are.
 
         Raises:
@@ -179,7 +183,7 @@ class Custody:
         report = ChainReport(count, last, faults=tuple(faults))
         if directory is None:
             return report
-        return _with_archives(report, intact, directory, deleted, progress)
+        return _with_archives(report, intact, directory, _Records.of(deleted, keep), progress)
 
     def _found(self, faults: list[Fault]) -> Iterator[Link]:
         """Return the links that can be read; what cannot goes to `faults`."""
@@ -280,11 +284,53 @@ def _links(first: int, part: LinkPart) -> Iterator[Link]:
         previous = stored.link
 
 
+@frozen
+class _Records:
+    """What the records of deletions say, by name, size and mtime of an archive.
+
+    Attributes:
+        done: What was deleted.
+        begun: What may have been: it is not recorded what came of it.
+        keep: How many records are kept at least.
+        since_ns: The records of what was deleted before may be gone; None if none are.
+    """
+
+    done: AbstractSet[tuple[str, int, int]]
+    begun: AbstractSet[tuple[str, int, int]]
+    keep: int
+    since_ns: int | None
+
+    @classmethod
+    def of(cls, deleted: Iterable[Deletion], keep: int) -> Self:
+        done, begun, since_ns = set(), set(), None
+        for number, one in enumerate(deleted, 1):
+            if number == keep:
+                since_ns = one.at_ns
+            if not one.outcome:
+                begun.add((one.name, one.size, one.mtime_ns))
+            elif one.outcome == DELETED:
+                done.add((one.name, one.size, one.mtime_ns))
+        return cls(done, begun, keep, since_ns)
+
+    def note(self, link: Link) -> Fault | None:
+        """Return why an archive that is gone may have been deleted by the rules, if it may."""
+        if (link.name, link.size, link.mtime_ns) in self.begun:
+            words = "it is gone; this program had begun to delete it, and was cut off"
+            return Fault(link.index, link.name, "begun", words)
+        if self.since_ns is not None and link.recorded_ns < self.since_ns:
+            words = (
+                "it is gone; a record of its deletion would be older than the "
+                f"{self.keep:,} deletions that are kept"
+            )
+            return Fault(link.index, link.name, "forgotten", words)
+        return None
+
+
 def _with_archives(
     report: ChainReport,
     links: Sequence[Link],
     directory: ArchiveDirectory,
-    deleted: Iterable[Deletion],
+    records: _Records,
     progress: Callable[[int, int], None] | None,
 ) -> ChainReport:
     """Return the report with what has become of the archives; each file is read once."""
@@ -294,18 +340,25 @@ def _with_archives(
         name: digest_of(directory.fd, name, progress=counted.add, system=directory.system)
         for name in newest
     }
-    gone = {(one.name, one.size, one.mtime_ns) for one in deleted if one.outcome == DELETED}
-    faults = list(report.faults)
+    faults, notes = list(report.faults), []
     matching = removed = 0
     for link in links:
         found = there[link.name]
         if found.sha256 == link.sha256:
             matching += 1
-        elif (link.name, link.size, link.mtime_ns) in gone:
+        elif (link.name, link.size, link.mtime_ns) in records.done:
             removed += 1
         else:
-            faults.append(_lost(link, found))
-    return evolve(report, matching=matching, deleted=removed, faults=tuple(faults))
+            # Where the name has a newer link, the file is that one's.
+            is_gone = found.absent or link is not newest[link.name]
+            note = records.note(link) if is_gone else None
+            if note is None:
+                faults.append(_lost(link, found))
+            else:
+                notes.append(note)
+    return evolve(
+        report, matching=matching, deleted=removed, faults=tuple(faults), notes=tuple(notes)
+    )
 
 
 def _lost(link: Link, found: Digested) -> Fault:

@@ -62,6 +62,7 @@ class Deletion:
         words: Why, for a person.
         at_ns: When it was about to be deleted, in nanoseconds since 1970.
         outcome: What came of it: `deleted`, or why it was kept; empty as long as it is not known.
+        directory_inode: The inode of its directory; 0 where nobody has noted it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Deletion:
     words: str
     at_ns: int
     outcome: str = ""
+    directory_inode: int = 0
 
 
 class DeletionLog:
@@ -232,6 +234,7 @@ def _stored(one: Deletion) -> StoredDeletion:
         container=parent_text(one.container),
         size=one.size,
         device=one.device,
+        directory_inode=one.directory_inode,
         inode=one.inode,
         mtime_ns=one.mtime_ns,
         rule=as_line(one.rule),
@@ -248,6 +251,7 @@ def _deletion(one: StoredDeletion) -> Deletion:
         container=container,
         size=one.size,
         device=one.device,
+        directory_inode=one.directory_inode,
         inode=one.inode,
         mtime_ns=one.mtime_ns,
         rule=from_line(one.rule),

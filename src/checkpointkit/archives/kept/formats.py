@@ -122,6 +122,7 @@ class StoredDeletion:
     container: str
     size: int
     device: int
+    directory_inode: int
     inode: int
     mtime_ns: int
     rule: str

@@ -1,7 +1,7 @@
 """Since when the parents of archives are gone, and which cluster says so, on the disk.
 
-An empty new cluster says of every pod that it is gone. So the first cluster that answers is the
-node's, until a person says otherwise, and no other one is believed.
+An empty cluster, and a wrong one, say of every pod that it is gone. So the node's is the first
+that has one of the archives' pods, until a person says otherwise; no other one is believed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from checkpointkit.errors import CorruptCheckpointError
 from checkpointkit.manager import CheckpointManager
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from checkpointkit.archives.model import Orphans
     from checkpointkit.stores.base import Store
@@ -55,8 +55,9 @@ class GoneMemory:
             self._damaged = True
             before = older(self._manager, _KEY)
             cluster = before.cluster if before else ""
+            what = "" if before else ", and of which cluster they are,"
             self.problems = (
-                f"since when pods are gone is lost, their grace periods begin anew: {error}",
+                f"since when pods are gone{what} is lost; their grace periods begin anew: {error}",
             )
         if self._stored is not None:
             cluster, gone = self._stored.cluster, self._stored.gone
@@ -73,13 +74,21 @@ class GoneMemory:
         """The UID of the cluster that the node belongs to; empty if unknown."""
         return self._cluster
 
-    def note(self, cluster: str, gone: Mapping[Parent, Level], now_ns: int) -> Orphans:
+    def note(
+        self,
+        cluster: str,
+        gone: Mapping[Parent, Level],
+        now_ns: int,
+        *,
+        there: Collection[Parent],
+    ) -> Orphans:
         """Remember since when each parent is gone, and forget who is not gone any more.
 
         More of a parent's kin may be gone than before (its namespace, say): that begins now.
+        While the node's cluster is not known, it is this one if a parent is there.
 
         Raises:
-            PolicyError: Another cluster says so, or nobody knows which one; nothing is gone.
+            PolicyError: Another cluster says so, or one that may be another; nothing is gone.
             CheckpointError: It could not be stored; nothing is gone.
         """
         if not cluster:
@@ -88,7 +97,16 @@ class GoneMemory:
             raise PolicyError(
                 "orphans",
                 f"cluster {cluster!a} answers, and this node belongs to {self._cluster!a}; nobody "
-                "is gone. If the node has moved, let the inventory forget its cluster",
+                "is gone. If the node has moved: checkpointkit archives forget-cluster",
+            )
+        if not self._cluster and not _is_ours(gone, there):
+            if not gone:
+                return {}
+            raise PolicyError(
+                "orphans",
+                f"cluster {cluster!a} has none of the archives' pods, and may be the wrong one; "
+                "nobody is gone. See that it is the node's: once there is an archive of a pod "
+                "that runs, it is believed",
             )
         found = {
             parent: _since(self._gone.get(parent), level, now_ns) for parent, level in gone.items()
@@ -97,12 +115,12 @@ class GoneMemory:
         return found
 
     def leave(self) -> bool:
-        """Forget the cluster, and who is gone; True if one was known.
+        """Forget the cluster, and who is gone; False if there is nothing to forget.
 
         Raises:
             CheckpointError: It could not be stored.
         """
-        if not self._cluster:
+        if not self._cluster and not self._damaged:
             return False
         self._put("", {})
         return True
@@ -121,6 +139,13 @@ class GoneMemory:
             self._stored = wanted
         self._cluster = cluster
         self._gone = gone
+
+
+def _is_ours(gone: Collection[Parent], there: Collection[Parent]) -> bool:
+    # A pod of the same name may be in any cluster: where UIDs are known, names say nothing.
+    if any(parent.uid for parent in (*gone, *there)):
+        return any(parent.uid for parent in there)
+    return bool(there)
 
 
 def _since(before: Gone | None, level: Level, now_ns: int) -> Gone:

@@ -7,7 +7,8 @@ records of deletions, the chain of custody, and since when pods are gone.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from functools import partial
 from hashlib import blake2b
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
@@ -24,7 +25,7 @@ from checkpointkit.stores.files.system import OPEN_TO_WRITE, SystemCalls
 from checkpointkit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from checkpointkit.archives.model import Archive, Level, Orphans, Parent
@@ -36,6 +37,8 @@ _OPEN_LOCK: Final = OPEN_TO_WRITE | os.O_CREAT
 _READABLE: Final = 40
 _LARGEST: Final = 2**29
 """Bytes of a checkpoint: if every pod of a large cluster is gone, there is much to remember."""
+_RESERVE: Final = 1024 * 1024
+"""Bytes for the record of a batch on a full disk: without it nothing could be deleted there."""
 _POLL: Final = 0.02
 """Seconds between two tries to get the lock."""
 
@@ -51,6 +54,29 @@ def scope_of(directory: str) -> str:
     name = os.path.basename(directory).encode("ascii", "ignore").decode()
     readable = "".join(each for each in name[:_READABLE] if each.isalnum())
     return f"{readable or 'root'}-{digest}"
+
+
+def _scoped(
+    state: str,
+    scope: str,
+    name: str,
+    *,
+    reserve: int,
+    read_only: bool,
+    system: SystemCalls | None,
+) -> Store:
+    path = os.path.join(state, name)
+    try:
+        if not read_only:
+            os.makedirs(state, mode=0o700, exist_ok=True)
+        elif not _is_there(os.path.join(path, SCOPES, scope)):
+            return MemoryStore()
+    except OSError as error:
+        raise store_error(None, f"open {state}", error) from error
+    with FileStore(
+        path, read_only=read_only, reserve=reserve, max_bytes=_LARGEST, system=system
+    ) as store:
+        return store.scope(scope)
 
 
 def _is_there(path: str) -> bool:
@@ -70,6 +96,7 @@ class Inventory:
     Args:
         store: Where it is kept; all of it is this directory's.
         directory: The path of the archives' directory.
+        records: Where the records of deletions are kept; None for the same store.
         lock: The path of the file whose lock `exclusive` takes; None for a lock in this process.
         read_only: Write nothing.
         system: The system calls; for tests.
@@ -98,18 +125,20 @@ class Inventory:
         store: Store,
         directory: str = "",
         *,
+        records: Store | None = None,
         lock: str | None = None,
         read_only: bool = False,
         system: SystemCalls | None = None,
     ) -> None:
         self._store = store
+        self._records = store if records is None else records
         self._lock_path = lock
         self._lock = Lock()
         self._read_only = read_only
         self._system = system or SystemCalls()
         self._shelf = Shelf(store, directory)
         self._gone = GoneMemory(store, read_only=read_only)
-        self.deletions: DeletionLog = DeletionLog(store)
+        self.deletions: DeletionLog = DeletionLog(self._records)
         """The records of what was deleted."""
         self.custody: Custody = Custody(store, directory)
         """The digests of archives, each linked to the one before."""
@@ -137,26 +166,23 @@ class Inventory:
         """
         directory = os.path.realpath(directory)
         scope = scope_of(directory)
-        path = os.path.join(state, "store")
-        try:
-            if not read_only:
-                os.makedirs(state, mode=0o700, exist_ok=True)
-            elif not _is_there(os.path.join(path, SCOPES, scope)):
-                return cls(MemoryStore(), directory, read_only=True, system=system)
-        except OSError as error:
-            raise store_error(None, f"open {state}", error) from error
-        with FileStore(path, read_only=read_only, max_bytes=_LARGEST, system=system) as store:
-            scoped = store.scope(scope)
-        try:
-            lock = os.path.join(state, f"{scope}.lock")
-            return cls(scoped, directory, lock=lock, read_only=read_only, system=system)
-        except BaseException:
-            scoped.close()
-            raise
+        opening = partial(_scoped, state, scope, read_only=read_only, system=system)
+        with ExitStack() as stack:
+            inventory = cls(
+                stack.enter_context(closing(opening("store", reserve=0))),
+                directory,
+                records=stack.enter_context(closing(opening("records", reserve=_RESERVE))),
+                lock=os.path.join(state, f"{scope}.lock"),
+                read_only=read_only,
+                system=system,
+            )
+            stack.pop_all()
+        return inventory
 
     def close(self) -> None:
-        """Give back what the store holds; a second call does nothing."""
+        """Give back what the stores hold; a second call does nothing."""
         self._store.close()
+        self._records.close()
 
     def __enter__(self) -> Self:
         return self
@@ -205,19 +231,30 @@ class Inventory:
             raise ReadOnlyError("save the inventory")
         return self._shelf.save(archives)
 
-    def note_gone(self, cluster: str, gone: Mapping[Parent, Level], now_ns: int) -> Orphans:
+    def note_gone(
+        self,
+        cluster: str,
+        gone: Mapping[Parent, Level],
+        now_ns: int,
+        *,
+        there: Collection[Parent],
+    ) -> Orphans:
         """Remember since when each parent is gone, and forget who is not gone any more.
 
+        The node's cluster is the first one that has any of the parents. Where UIDs are known, it
+        has to be one with its UID: a pod of the same name may be in any cluster.
+
         Args:
-            cluster: The UID of the cluster that says so. The first one is the node's.
+            cluster: The UID of the cluster that says so.
             gone: Who is confirmed to be gone, and the widest of each that is.
             now_ns: The time, in nanoseconds since 1970.
+            there: Who is confirmed to be there.
 
         Returns:
             Who is gone and since when. With more of one gone than before, that begins now.
 
         Raises:
-            PolicyError: Another cluster says so, or one that does not say which it is.
+            PolicyError: Another cluster says so, or one that may be another.
             CheckpointError: It could not be stored.
 
         Example:
@@ -225,15 +262,17 @@ class Inventory:
             >>> from checkpointkit.archives.model import Container, Level, Parent
             >>> inventory = Inventory(MemoryStore())
             >>> web = Parent(Container("default", "web", "app"))
-            >>> inventory.note_gone("6c1f", {web: Level.POD}, 5)[web].since_ns
+            >>> inventory.note_gone("6c1f", {}, 4, there=[web])
+            {}
+            >>> inventory.note_gone("6c1f", {web: Level.POD}, 5, there=[])[web].since_ns
             5
-            >>> inventory.note_gone("6c1f", {web: Level.POD}, 9)[web].since_ns
+            >>> inventory.note_gone("6c1f", {web: Level.POD}, 9, there=[])[web].since_ns
             5
         """
-        return self._gone.note(cluster, gone, now_ns)
+        return self._gone.note(cluster, gone, now_ns, there=there)
 
     def leave(self) -> bool:
-        """Forget the cluster that the node belongs to, and who is gone; True if one was known.
+        """Forget the cluster that the node belongs to, and who is gone; False if there is nothing.
 
         Raises:
             ReadOnlyError: It was opened read-only.

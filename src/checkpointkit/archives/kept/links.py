@@ -115,7 +115,7 @@ class Fault:
         index: The place of the link; None where it is not of one link.
         name: The archive's name; empty where it is not of one archive.
         rule: What does not fit: `link`, `order`, `damaged`, `changed`, `missing`, `unreadable`,
-            `form`.
+            `form`; in notes `begun` and `forgotten`.
         words: The same for a person.
     """
 
@@ -135,6 +135,8 @@ class ChainReport:
         matching: Links whose archive is there as it was; 0 if no archive was looked at.
         deleted: Links whose archive was deleted, as the records of deletions say.
         faults: What does not fit.
+        notes: Links whose archive is gone, and nothing says that it was not deleted by the rules:
+            this program had `begun` to delete it, or the record would be `forgotten` by now.
     """
 
     links: int
@@ -142,6 +144,7 @@ class ChainReport:
     matching: int = 0
     deleted: int = 0
     faults: tuple[Fault, ...] = field(default=())
+    notes: tuple[Fault, ...] = field(default=())
 
 
 def start_of(directory: str) -> str:

@@ -64,8 +64,8 @@ class Expiry:
         gone = orphans.get(index)
         if gone is not None and self._now_ns - gone.since_ns >= terms.grace:
             return self._one("orphan", gone.level.value, terms.grace)
-        age = self._now_ns - self._ledger.moments[index]
-        if terms.max_age is not None and age > terms.max_age:
+        taken = self._ledger.moments[index]
+        if terms.max_age is not None and taken < self._now_ns - terms.max_age:
             return self._one("max-age", "", terms.max_age)
         if terms.max_size is not None and self._ledger.archives[index].size > terms.max_size:
             return self._one("max-size", "", terms.max_size)

@@ -12,6 +12,7 @@ from attrs import define, field
 
 from checkpointkit.archives.model import State
 from checkpointkit.archives.planning.keeping import Terms
+from checkpointkit.archives.planning.order import UNDATED
 from checkpointkit.archives.planning.reasons import Reason
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _OF_STATE: Final[Mapping[State, Reason]] = {
     State.UNREADABLE: Reason("unreadable"),
 }
 _UNKNOWN: Final = Reason("unknown")
+_UNDATED: Final = Reason("undated")
 _PINNED: Final = Reason("pinned")
 _BROKEN_STAYS: Final = Reason("broken")
 
@@ -49,6 +51,7 @@ class Pile:
         size: The bytes of all that are there.
         floor: The one that always stays; None where all may go.
         selected: What the keep rules select.
+        lost: Whether any went.
     """
 
     container: Container
@@ -59,6 +62,7 @@ class Pile:
     size: int
     floor: int | None = None
     selected: Mapping[int, tuple[str, ...]] = field(factory=dict)
+    lost: bool = False
 
 
 class Ledger:
@@ -125,6 +129,7 @@ class Ledger:
         reasons, archives = self.reasons, self.archives
         gone = [index for index in pile.alive if reasons[index] is not None]
         if gone:
+            pile.lost = True
             pile.alive = [index for index in pile.alive if reasons[index] is None]
             pile.size -= sum([archives[index].size for index in gone])
 
@@ -138,6 +143,14 @@ class Ledger:
         if terms is None:
             terms = self._terms[id(rules)] = Terms(rules, self._zone)
         return terms
+
+    def floors(self) -> dict[Container, Archive]:
+        """Return what always stays of each container that something goes of."""
+        return {
+            container: self.archives[pile.floor]
+            for container, pile in self.piles.items()
+            if pile.lost and pile.floor is not None
+        }
 
     def settle(self) -> tuple[Reason, ...]:
         """Return the reason of each archive, when all limits are through."""
@@ -158,6 +171,7 @@ class Ledger:
             if (
                 archive.pins
                 or archive.state is not _COMPLETE
+                or moments[index] == UNDATED
                 or (young is not None and moments[index] > young)
             ):
                 self.reasons[index] = self._protection(index, min_age)
@@ -172,7 +186,9 @@ class Ledger:
     def _protection(self, index: int, min_age: int | None) -> Reason | None:
         archive = self.archives[index]
         reason = _OF_STATE.get(archive.state)
-        if reason is None and min_age is not None and self._age(index) < min_age:
+        if reason is None and archive.state is _COMPLETE and self.moments[index] == UNDATED:
+            reason = _UNDATED
+        if reason is None and min_age is not None and self._is_young(index, min_age):
             reason = self._ages.get(min_age)
             if reason is None:
                 reason = self._ages[min_age] = Reason("min-age", wanted=min_age)
@@ -180,8 +196,10 @@ class Ledger:
             reason = _PINNED
         return reason
 
-    def _age(self, index: int) -> int:
-        return self._now_ns - self.moments[index]
+    def _is_young(self, index: int, min_age: int) -> bool:
+        # Nobody knows that an archive whose stamps lie ahead is old enough.
+        taken = self.moments[index]
+        return taken == UNDATED or self._now_ns - taken < min_age
 
     def _terms_of_broken(self, index: int) -> Terms:
         archive, policy = self.archives[index], self._policy

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
     from checkpointkit.archives.model import Archive
 
-__all__ = ["AHEAD_NS", "by_name", "moment", "moments", "nanoseconds", "since_1970"]
+__all__ = ["AHEAD_NS", "UNDATED", "by_name", "moment", "moments", "nanoseconds", "since_1970"]
 
 AHEAD_NS: Final = 5 * 60 * 10**9
 """How far ahead of now a stamp may be; clocks differ a little."""
+UNDATED: Final = -(2**100)
+"""The moment of an archive whose stamps all lie ahead: nobody knows it, and any other is later."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -52,14 +54,33 @@ def since_1970(now: datetime) -> int:
 def moment(archive: Archive, order: Order, now_ns: int) -> int:
     """Return when an archive was taken, in nanoseconds since 1970.
 
-    As it says itself, else as its name says, else when it was written. Stamps more than five
-    minutes ahead of now are passed over, and so are those of a broken archive: only the time it was
-    written is left then, wherever that is.
+    As it says itself, else as its name says, else when it was written. Of a broken archive the last
+    alone is looked at. Stamps more than five minutes ahead of now are passed over; where that
+    leaves none, the archive is `UNDATED`, and protected until the clock is there: a clock that was
+    ahead and one that was set back leave the same stamps, so it may be the newest or the oldest. In
+    the order of the operator, by mtime, a stamp is taken as it is.
 
     Args:
         archive: The archive.
         order: Which stamps are looked at.
         now_ns: The time, in nanoseconds since 1970.
+
+    Example:
+        >>> from checkpointkit.archives.model import Archive, State
+        >>> archive = Archive(
+        ...     name="a.tar",
+        ...     size=1,
+        ...     device=1,
+        ...     inode=1,
+        ...     mtime_ns=9,
+        ...     ctime_ns=9,
+        ...     state=State.COMPLETE,
+        ...     checkpointed_ns=7,
+        ... )
+        >>> moment(archive, Order.CHECKPOINTED, 0)
+        7
+        >>> moment(archive, Order.CHECKPOINTED, -AHEAD_NS) == UNDATED
+        True
     """
     return moments((archive,), order, now_ns)[0]
 
@@ -71,13 +92,15 @@ def moments(archives: Iterable[Archive], order: Order, now_ns: int) -> list[int]
     latest = now_ns + AHEAD_NS
     # In one expression, for there may be a million of them.
     return [
-        archive.mtime_ns
-        if archive.state is _BROKEN
-        else taken
-        if (taken := archive.checkpointed_ns) is not None and taken <= latest
+        taken
+        if not (broken := archive.state is _BROKEN)
+        and (taken := archive.checkpointed_ns) is not None
+        and taken <= latest
         else named
-        if (named := archive.named_ns) is not None and named <= latest
-        else archive.mtime_ns
+        if not broken and (named := archive.named_ns) is not None and named <= latest
+        else written
+        if (written := archive.mtime_ns) <= latest
+        else UNDATED
         for archive in archives
     ]
 

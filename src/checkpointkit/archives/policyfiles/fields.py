@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from checkpointkit.archives.amounts import (
     LARGEST_COUNT,
@@ -26,6 +26,8 @@ from checkpointkit.kubernetes.grammar import is_label, is_subdomain
 if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import Enum
+
+    from checkpointkit.archives.policies import Percent
 
 __all__ = [
     "API_VERSION",
@@ -49,6 +51,9 @@ NONE: Final = "none"
 
 _WHOLE: Final = re.compile(r"[1-9][0-9]{0,15}")
 _NOTHING: Final = re.compile(r"-[0-9.]+|0+")
+_BARE: Final = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
+_SMALLEST: Final = 4096
+"""No archive is smaller: it holds a page of memory at least, and what describes it."""
 _PLAIN: Final = re.compile(r"[A-Za-z][-A-Za-z0-9._/+]*")
 _ELSEWHERE: Final = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 """Words that other readers of YAML take for something else than a text."""
@@ -124,6 +129,27 @@ def _one_of(choices: type[Enum], *left_out: Enum) -> Kind:
     return Kind(read, lambda choice: str(choice.value), can_be_off=False)
 
 
+def _size(text: str, where: str) -> int:
+    size = parse_size(text, where)
+    if size < _SMALLEST and _BARE.fullmatch(text):
+        raise PolicyError(
+            where, "a bare number is bytes, and no archive is that small; write 500Mi or 10Gi"
+        )
+    return size
+
+
+def _share(text: str, where: str) -> Percent | int:
+    if _BARE.fullmatch(text):
+        raise PolicyError(
+            where, "a bare number may mean per cent or bytes; write 85% or 85Gi, for example"
+        )
+    return parse_share(text, where)
+
+
+def _with_unit(text: str) -> str:
+    return f"{text} B" if text.isdecimal() else text
+
+
 def _grace(text: str, where: str) -> timedelta:
     return timedelta() if text == NONE else parse_duration(text, where)
 
@@ -169,9 +195,10 @@ def quoted(text: str) -> str:
 
 
 COUNT: Final = Kind(_count, str)
-SIZE: Final = Kind(parse_size, quantity_text)
+SIZE: Final = Kind(_size, lambda size: _with_unit(quantity_text(size)))
 DURATION: Final = Kind(parse_duration, duration_text)
-SHARE: Final = Kind(parse_share, share_text)
+SHARE: Final = Kind(_share, lambda share: _with_unit(share_text(share)))
+_MARK: Final = evolve(SHARE, can_be_off=False)
 FLAG: Final = Kind(_flag, lambda flag: str(flag).lower(), can_be_off=False)
 
 _ORPHANS: Final = Group(
@@ -188,8 +215,8 @@ _ORPHANS: Final = Group(
 _WATERMARKS: Final = Group(
     Watermarks,
     {
-        "high": Of("high", Kind(parse_share, share_text, can_be_off=False)),
-        "low": Of("low", Kind(parse_share, share_text, can_be_off=False)),
+        "high": Of("high", _MARK),
+        "low": Of("low", _MARK),
     },
     needed=("high", "low"),
 )

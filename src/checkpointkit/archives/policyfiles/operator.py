@@ -28,6 +28,7 @@ from checkpointkit.archives.amounts import LARGEST_COUNT, LARGEST_SIZE, size_tex
 from checkpointkit.archives.errors import PolicyError
 from checkpointkit.archives.model import DEFAULT_DIRECTORY, Container, Level
 from checkpointkit.archives.policies import Order, OrphanRule, Policy, Rules
+from checkpointkit.archives.policyfiles.fields import DIRECTORY
 from checkpointkit.kubernetes.quantity import parse_quantity
 
 if TYPE_CHECKING:
@@ -83,14 +84,15 @@ class OperatorPolicy:
 def read_operator(spec: Mapping[str, Any]) -> OperatorPolicy:
     """Return the policy that the `spec` of a `CheckpointRestoreOperator` says.
 
-    A field that is not known is noted: it is another project's file.
+    A field that is not known is noted: it is another project's file. One that is known but for its
+    capital letters is refused: Kubernetes leaves it out, and its default may delete what it keeps.
 
     Args:
         spec: The field `spec`, as plain data.
 
     Raises:
-        PolicyError: A value has a type that the operator's own schema refuses; `where` is its path
-            in the spec.
+        PolicyError: A value has a type that the operator's own schema refuses, the directory is no
+            absolute path, or a name has the wrong capital letters; `where` is its path in the spec.
 
     Example:
         >>> read = read_operator({"globalPolicy": {"maxCheckpointsPerContainer": 3}})
@@ -115,9 +117,12 @@ go, so it is not applied; a bare number is bytes, write 10Mi for megabytes
         exclusive=True,
         names_count=False,
     )
+    directory = top.text("checkpointDirectory")
+    if directory:
+        DIRECTORY.read(directory, "checkpointDirectory")
     return OperatorPolicy(
         policy,
-        top.text("checkpointDirectory") or DEFAULT_DIRECTORY,
+        directory or DEFAULT_DIRECTORY,
         top.flag("applyPoliciesImmediately"),
         tuple(dict.fromkeys(notes)),
     )
@@ -214,8 +219,12 @@ class _Fields:
         self._values: Mapping[Any, Any] = values or {}
         self._path = path
         self.notes = notes
+        letters = {each.lower(): each for each in known}
         for name in self._values:
             if name not in known:
+                if (meant := letters.get(str(name).lower())) is not None:
+                    reason = f"its letters have to be those of {meant}; Kubernetes leaves it out"
+                    raise PolicyError(self.at(shown_field(name)), reason)
                 self.note(shown_field(name), unknown_field(name, known))
 
     def at(self, name: str) -> str:

@@ -157,6 +157,9 @@ def _of_operator(document: Fields, reader: _Reader) -> PolicyFile:
         if name not in _OF_OPERATOR
     ]
     spec = document.fields.get("spec", Text(document.line, ""))
+    if isinstance(spec, Text) and spec.is_null:
+        reason = "is missing, and it says what is to be kept; write spec: {} for the defaults"
+        raise reader.refused(spec.line, "spec", reason)
     try:
         found = read_operator(plain(spec))
     except PolicyError as error:
@@ -171,7 +174,7 @@ def _line_of(node: Node, path: str) -> int:
     for part in path.replace("[", ".").replace("]", "").split("."):
         if isinstance(node, Fields) and part in node.fields:
             line, node = node.lines[part], node.fields[part]
-        elif isinstance(node, Items):
+        elif isinstance(node, Items) and part.isdecimal():
             node = node.items[int(part)]
             line = node.line
     return line

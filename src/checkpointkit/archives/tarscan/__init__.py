@@ -22,7 +22,8 @@ metadata in which a key stands twice.
 from __future__ import annotations
 
 from checkpointkit.archives.identity import Reading
+from checkpointkit.archives.tarscan.compressed import is_unread
 from checkpointkit.archives.tarscan.limits import ReadLimits
 from checkpointkit.archives.tarscan.reading import read_archive
 
-__all__ = ["ReadLimits", "Reading", "read_archive"]
+__all__ = ["ReadLimits", "Reading", "is_unread", "read_archive"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from checkpointkit.archives.tarscan.files import File
     from checkpointkit.archives.tarscan.limits import ReadLimits
 
-__all__ = ["CompressedSource", "Format", "format_of"]
+__all__ = ["CompressedSource", "Format", "format_of", "is_unread"]
 
 _INPUT: Final = 64 << 10
 _OUTPUT: Final = 256 << 10
@@ -146,6 +146,39 @@ _ZSTANDARD = Format(
     out=2,
     into=20,
 )
+_FORMATS: Final = (_GZIP, _BZIP2, _XZ, _ZSTANDARD)
+
+
+def _unread(*_: object) -> Any:
+    raise ImportError
+
+
+_LZ4, _LZMA, _LZIP, _COMPRESS = (
+    Format(
+        name,
+        "that is not read here; gzip, bzip2, xz and zstd are",
+        _unread,
+        _unread,
+        "",
+        out=0,
+        into=0,
+    )
+    for name in ("lz4", "lzma", "lzip", "compress")
+)
+
+
+def is_unread(problem: str) -> bool:
+    """Tell whether a problem is that a module was missing, which may be there by now.
+
+    Example:
+        >>> is_unread("it is compressed with zstd: install checkpointkit[archives] to read it")
+        True
+    """
+    return problem in map(_missing, _FORMATS)
+
+
+def _missing(form: Format) -> str:
+    return f"it is compressed with {form.name}: {form.advice}"
 
 
 def format_of(head: bytes) -> Format | None:
@@ -165,7 +198,20 @@ def format_of(head: bytes) -> Format | None:
         return _XZ
     if head.startswith(b"BZh") and head[4:_MAGIC] in {b"1AY&SY", b"\x17\x72\x45\x38\x50\x90"}:
         return _BZIP2  # as long as that, for a member may be called BZh
-    return None
+    return _unread_format_of(head)
+
+
+def _unread_format_of(head: bytes) -> Format | None:
+    """Tell what no module here decompresses: it may be a good archive, and is no broken one."""
+    if head.startswith((b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18")):
+        return _LZ4
+    if head.startswith(b"LZIP\x01"):
+        return _LZIP
+    if head.startswith(b"\x1f\x9d"):
+        return _COMPRESS
+    # a member may be called ], and zeros follow its name; here it is the size of a dictionary
+    is_lzma = head.startswith(b"\x5d\x00\x00") and head[3:5] not in {b"", b"\x00\x00"}
+    return _LZMA if is_lzma else None
 
 
 class CompressedSource:
@@ -188,7 +234,7 @@ class CompressedSource:
         try:
             self._module = form.load()
         except ImportError:
-            raise UndecidedError(f"it is compressed with {form.name}: {form.advice}") from None
+            raise UndecidedError(_missing(form)) from None
         self._errors: tuple[type[Exception], ...] = (OSError, ValueError, EOFError)
         if form.error:
             self._errors = (getattr(self._module, form.error),)
@@ -260,6 +306,13 @@ class CompressedSource:
         self._read += len(data)
         return data
 
+    def _fill(self, least: int) -> None:
+        """Have so many bytes of input at least, if there are as many."""
+        if len(self._input) < least:
+            more = self._file.read(self._read, _INPUT)
+            self._read += len(more)
+            self._input += more
+
     def _decompress(self, data: bytes) -> bytes:
         try:
             made = self._stream.decompress(data, _OUTPUT)
@@ -273,10 +326,12 @@ class CompressedSource:
 
     def _next_stream(self) -> bool:
         """Begin the stream that follows, if one does."""
-        if len(self._input) < _MAGIC:
-            more = self._file.read(self._read, _INPUT)
-            self._read += len(more)
-            self._input += more
+        if self._form is _XZ:  # zeros may be between two of them, in fours
+            self._fill(_INPUT)
+            rest = self._input.lstrip(b"\0")
+            if rest and not (len(self._input) - len(rest)) % 4:
+                self._input = rest
+        self._fill(_MAGIC)
         if format_of(self._input) is not self._form:
             return False
         self._stream = self._begin()

@@ -52,11 +52,13 @@ class Answer:
             gone.
         gone: The widest that is gone, of each parent that is confirmed to be gone.
         problems: Why others may be gone and are not known to be; a line each.
+        there: The parents that are confirmed to be there: they tell that it is the right cluster.
     """
 
     cluster: str
     gone: Mapping[Parent, Level] = field(factory=dict)
     problems: tuple[str, ...] = ()
+    there: frozenset[Parent] = frozenset()
 
 
 class Lookup(Protocol):
@@ -163,14 +165,15 @@ class KubernetesLookup:
             self._last = pod
             self._ask(asking, pod, pods[pod])
         gone = {parent: level for parent, (_, level) in known.seen.items() if level is not None}
-        again = asking.cluster() if gone else cluster
+        again = asking.cluster() if known.seen else cluster
         if again != cluster:
             # A kubeconfig that was replaced in between: some answers may be of another cluster.
             self._known = _Known()
             why = again.reason if isinstance(again, Failed) else "it is another cluster now"
             return _unknown(cluster, why)
         self._known = known.lasting()
-        return Answer(cluster, gone, asking.problems.lines())
+        there = frozenset(known.seen.keys() - gone.keys())
+        return Answer(cluster, gone, asking.problems.lines(), there)
 
     def _ask(self, asking: _Asking, pod: _Pod, parents: list[Parent]) -> None:
         found = asking.pod(pod)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from checkpointkit.archives.amounts import size_text
 from checkpointkit.archives.planning.reasons import group_text
@@ -17,10 +17,18 @@ if TYPE_CHECKING:
 
     from checkpointkit.archives.planning.reasons import Unmet
 
-__all__ = ["Journal", "Line", "Round"]
+__all__ = ["NO_LEASES", "Journal", "Line", "Round"]
+
+NO_LEASES: Final = (
+    "the kernel does not say here whether an archive is being written (leases are not supported, "
+    "or not permitted): only the time since it was last written tells (--settle)"
+)
+"""What is said where there are no leases."""
 
 _MOST: Final = 100
 """Problems of a round that are said; a disk that dies has one for each archive."""
+_MOST_DUE: Final = 20
+"""Lines that say at once what would go."""
 _MORE: Final = "there are more problems than are said here; `checkpointkit archives` shows them"
 
 
@@ -41,6 +49,9 @@ class Round:
             known then, as the limits and the problems.
         took: How many seconds it took.
         dry_run: Nothing was to be deleted.
+        due: In a dry run, what was to go, by whose it is and by the rule: how many, their bytes.
+        leases: The kernel says whether an archive is being written; else only the time since it
+            was last written does.
     """
 
     archives: int = 0
@@ -54,6 +65,10 @@ class Round:
     error: str = ""
     took: float = 0.0
     dry_run: bool = False
+    due: Mapping[tuple[str, str], tuple[int, int]] = field(
+        factory=dict[tuple[str, str], tuple[int, int]]
+    )
+    leases: bool = True
 
 
 @frozen
@@ -77,6 +92,8 @@ class Journal:
         error: Why the last round could not be ended.
         lasting: What is wrong, and what is said when it is not any more.
         planned: What the last dry run would have deleted: archives and bytes.
+        due: The same, by whose it is and by the rule.
+        leases: Nothing was said yet of a kernel that does not tell what is being written.
 
     Example:
         >>> full = Round(problems=("the disk is slow",))
@@ -92,6 +109,10 @@ class Journal:
     error: str = ""
     lasting: Mapping[tuple[str, str], str] = field(factory=dict[tuple[str, str], str])
     planned: tuple[int, int] = 0, 0
+    due: Mapping[tuple[str, str], tuple[int, int]] = field(
+        factory=dict[tuple[str, str], tuple[int, int]]
+    )
+    leases: bool = True
 
     def told(self, made: Round) -> tuple[tuple[Line, ...], Journal]:
         """Return the lines for a round, and what has been said after it.
@@ -103,9 +124,11 @@ class Journal:
         if made.error:
             if made.error != self.error:
                 lines.append(Line("warning", f"a round failed: {made.error}"))
-            return tuple(lines), Journal(made.error, self.lasting, self.planned)
+            return tuple(lines), evolve(self, error=made.error)
         if self.error:
             lines.append(Line("info", "the rounds go well again"))
+        if self.leases and not made.leases:
+            lines.append(Line("warning", NO_LEASES))
         lasting = dict(_lasting(made))
         texts = {("limit", f"{unmet.rule} {unmet.group}"): unmet.words for unmet in made.unmet}
         lines += [
@@ -116,7 +139,9 @@ class Journal:
         if planned != self.planned:
             count, size = planned
             lines.append(Line("info", f"{_archives(count)} of {size_text(size)} would be deleted"))
-        return tuple(lines), Journal("", lasting, planned)
+        lines += _due(made, self.due)
+        leases = self.leases and made.leases
+        return tuple(lines), Journal("", lasting, planned, made.due, leases)
 
 
 def _news(made: Round) -> Iterator[Line]:
@@ -124,6 +149,17 @@ def _news(made: Round) -> Iterator[Line]:
     if made.deleted:
         text = f"{_archives(made.deleted)} deleted, {size_text(made.freed)} are free again"
         yield Line("info", text)
+
+
+def _due(made: Round, before: Mapping[tuple[str, str], tuple[int, int]]) -> Iterator[Line]:
+    """Yield what would go and was not said yet, most bytes first."""
+    new = [(key, amount) for key, amount in made.due.items() if before.get(key) != amount]
+    new.sort(key=lambda entry: (-entry[1][1], entry[0]))
+    for (whose, rule), (count, size) in new[:_MOST_DUE]:
+        yield Line("info", f"{whose}: {_archives(count)} of {size_text(size)}, by {rule}")
+    if len(new) > _MOST_DUE:
+        more = f"and {len(new) - _MOST_DUE} more; `checkpointkit archives plan` shows them"
+        yield Line("info", more)
 
 
 def _lasting(made: Round) -> Iterator[tuple[tuple[str, str], str]]:

@@ -24,8 +24,9 @@ from checkpointkit.errors import CheckpointError
 from checkpointkit.stopping import Stopped, while_waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from checkpointkit.archives.plan import Decision
     from checkpointkit.archives.policies import Policy
     from checkpointkit.archives.retention import Look
     from checkpointkit.archives.watching.changes import Changes, Stopping
@@ -106,7 +107,9 @@ class Watcher:
             look = self._retention.look(progress=self._check)
             made = _seen(look, made)
             settles = self._settles(look, began)
-            if not self._dry_run:
+            if self._dry_run:
+                made = evolve(made, due=_due(look.plan.deletions))
+            else:
                 made = self._apply(look, made)
         except CheckpointError as error:
             made = evolve(made, error=str(error))
@@ -172,7 +175,19 @@ def _seen(look: Look, made: Round) -> Round:
         planned_bytes=sum(each.archive.size for each in deletions),
         unmet=look.plan.unmet,
         problems=look.problems,
+        leases=look.scan.leases,
     )
+
+
+def _due(deletions: Iterable[Decision]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return how many archives go, and their bytes, by whose they are and by the rule."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for each in deletions:
+        whose = each.archive.container
+        key = ("unknown" if whose is None else str(whose), each.rule)
+        count, size = found.get(key, (0, 0))
+        found[key] = (count + 1, size + each.archive.size)
+    return found
 
 
 def run_watch(  # noqa: PLR0913 - what the command line has to say
@@ -187,6 +202,7 @@ def run_watch(  # noqa: PLR0913 - what the command line has to say
     poll: bool = False,
     lookup: Lookup | None = None,
     dry_run: bool = False,
+    notes: Sequence[str] = (),
     report: Callable[[Round], None] = lambda _: None,
 ) -> None:
     """Keep what is to be kept of a directory, until it is time to stop.
@@ -204,6 +220,7 @@ def run_watch(  # noqa: PLR0913 - what the command line has to say
         poll: Look for changes, rather than have the kernel tell of them.
         lookup: Who knows which pods are gone; None: no archive is an orphan.
         dry_run: Delete nothing; the log says what would be deleted.
+        notes: What is to be said of the policy, as `PolicyFile.notes`; logged at the start.
         report: Is given each round.
 
     Raises:
@@ -235,6 +252,8 @@ def run_watch(  # noqa: PLR0913 - what the command line has to say
     )
     how = f"at least every {duration_text(interval)}{', deleting nothing' if dry_run else ''}"
     _log.info("watching %s, and looking at it %s", path, how)
+    for note in notes:
+        _log.warning("%s", note)
     try:
         watcher.run()
     finally:

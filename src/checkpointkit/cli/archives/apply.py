@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from checkpointkit.cli.archives.look import looking
 from checkpointkit.cli.archives.plan import plan_document, plan_text, status_of, unmet_text
 from checkpointkit.cli.archives.policy import choose
-from checkpointkit.cli.archives.words import problems_text, whose
+from checkpointkit.cli.archives.words import notices, problems_text, whose
 from checkpointkit.cli.outcome import BAD, USAGE, Outcome, Refused
-from checkpointkit.cli.terminal import ask, can_ask
+from checkpointkit.cli.terminal import Progress, ask, can_ask
 from checkpointkit.cli.text import bytes_text, plural, printable
 
 if TYPE_CHECKING:
@@ -42,17 +42,21 @@ def carry_out(session: Session) -> Outcome:
             dry_run=dry_run,
             **plan_document(look.plan, session.now_ns),
             notes=list(chosen.notes),
+            leases=look.scan.leases,
+            planned=look.plan.freed,
         )
+        notes = problems_text((*chosen.notes, *notices(look), *look.problems))
         if dry_run or not deletions:
-            text += problems_text((*chosen.notes, *look.problems))
             return Outcome(
-                status_of(look), text, {**document, **_nothing(), "problems": list(look.problems)}
+                status_of(look),
+                text + notes,
+                {**document, **_nothing(), "problems": list(look.problems)},
             )
-        notes = problems_text((*chosen.notes, *look.problems))
         question = f"\nDelete {plural(len(deletions), 'archive')} for good?"
         if not _agreed(session, text + notes, question):
             return Outcome(BAD, NOT_DONE, {})
-        applied = retention.apply(look)
+        with Progress(0, thing="archives") as progress:
+            applied = retention.apply(look, progress=progress.step)
     return _outcome(look, applied, document)
 
 

@@ -12,6 +12,8 @@ from checkpointkit.archives.model import DEFAULT_DIRECTORY
 
 DEFAULT_STATE: Final = "/var/lib/checkpointkit/archives"
 """Where the inventory is kept."""
+DEFAULT_SETTLE: Final = "60s"
+"""For how long nobody may have written an archive that is finished."""
 STATUSES: Final = (
     "exit status: 0 fine; 1 something is wrong or could not be done, and it is said what; 2 wrong "
     "arguments, something that cannot be opened, or a question that nobody can answer; 3 a limit "
@@ -59,6 +61,7 @@ def add_archives_commands(commands: Any) -> None:
         _add_state(parser)
         _add_json(parser)
         _add_policy(parser)
+        _add_lookup(parser)
     _add_directory(first)
     first.set_defaults(part="", interrupted="interrupted")
 
@@ -76,6 +79,7 @@ def add_archives_commands(commands: Any) -> None:
     _add_pins(parts)
     _add_verify(parts)
     _add_usage(parts)
+    _add_cluster(parts)
 
 
 def _add_list(parts: Any) -> None:
@@ -193,8 +197,8 @@ def _add_verify(parts: Any) -> None:
         parts,
         "verify",
         "see that archives are whole, and the ones that were recorded",
-        "Read all archives, and compare them with the chain of custody: the digests that were "
-        "recorded, each linked to the one before.",
+        "Say which archives are not whole, and compare those that were recorded with the chain "
+        "of custody: their digests, each linked to the one before.",
     )
     verify.add_argument(
         "--record", action="store_true", help="record the digests of archives that have none yet"
@@ -227,6 +231,17 @@ def _add_usage(parts: Any) -> None:
         metavar="N",
         help="show so many of each (default: %(default)s)",
     )
+
+
+def _add_cluster(parts: Any) -> None:
+    forget = _add(
+        parts,
+        "forget-cluster",
+        "forget which cluster the node belongs to",
+        "For a node that has moved to another cluster: forget which one it belongs to, and since "
+        "when pods are gone. Until then the new one is not believed, and no archive is an orphan.",
+    )
+    forget.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
 
 def _add(
@@ -268,7 +283,7 @@ def _add_state(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--settle",
-        default="60s",
+        default=DEFAULT_SETTLE,
         metavar="DURATION",
         help="an archive is not finished before nobody wrote it for so long (default: %(default)s)",
     )

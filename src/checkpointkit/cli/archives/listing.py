@@ -117,6 +117,7 @@ def _list_deleted(session: Session, directory: str) -> Outcome:
     with open_inventory(session, directory) as inventory:
         entries = inventory.deletions.entries()
         deletions = [each for each in entries if _is_of(each, session.arguments)]
+        problems = inventory.deletions.problems
     rows = [
         (
             printable(str(each.container or each.name)),
@@ -129,8 +130,15 @@ def _list_deleted(session: Session, directory: str) -> Outcome:
         for each in deletions
     ]
     text = table(_DELETED, rows, numbers=_NUMBERS, width=session.width) if rows else ""
-    document = session.document(directory, deleted=[_document(each) for each in deletions])
-    return Outcome(FINE, text, document, "" if rows else f"({plural(0, 'deletion')})\n")
+    document = session.document(
+        directory, deleted=[_document(each) for each in deletions], problems=list(problems)
+    )
+    return Outcome(
+        BAD if problems else FINE,
+        text + problems_text(problems).removeprefix("" if rows else "\n"),
+        document,
+        "" if rows else f"({plural(0, 'deletion')})\n",
+    )
 
 
 def _is_of(deletion: Deletion, arguments: argparse.Namespace) -> bool:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 from checkpointkit.archives.model import Level, State
 from checkpointkit.archives.usage import usage
 from checkpointkit.cli.archives.look import look_at
-from checkpointkit.cli.archives.plan import plan_document, plan_words, status_of
+from checkpointkit.cli.archives.plan import plan_document, plan_words, status_of, unmet_text
 from checkpointkit.cli.archives.policy import choose
 from checkpointkit.cli.archives.words import (
     NONE,
     archives_text,
+    notices,
     problems_text,
     share_text,
     since_text,
@@ -59,9 +60,10 @@ def overview(session: Session) -> Outcome:
         f"{printable(directory)}\n",
         _amounts(look, found),
         _top(session, directory, found),
-        _special(look, found),
+        _special(chosen, look, found),
         _planned(session, directory, chosen, look),
-        problems_text(look.problems),
+        unmet_text(look.plan),
+        problems_text((*notices(look), *look.problems)),
     ]
     groups = found.groups(Level.CONTAINER)
     document = session.document(
@@ -69,11 +71,13 @@ def overview(session: Session) -> Outcome:
         space=space_document(look.scan.space),
         totals=totals_document(found.totals),
         unknown=totals_document(found.unknown),
+        broken=totals_document(_state(look, State.BROKEN)),
         pod_checkpoints=totals_document(found.pod_checkpoints),
         other_files={"files": found.foreign, "size": found.foreign_size},
         containers=len(groups),
         top=[{"name": str(group), **totals_document(group.totals)} for group in groups[:_TOP]],
         plan=plan_document(look.plan, session.now_ns, archives=False),
+        leases=look.scan.leases,
         problems=list(look.problems),
     )
     return Outcome(status_of(look, overview=True), "".join(parts), document)
@@ -121,17 +125,19 @@ def _since(ns: int | None, session: Session) -> str:
     return NONE if ns is None else since_text(ns, session.now_ns)
 
 
-def _special(look: Look, found: Usage) -> str:
-    pairs = list(_kinds(look, found))
+def _special(chosen: Chosen, look: Look, found: Usage) -> str:
+    pairs = list(_kinds(chosen, look, found))
     return "\n" + fields(pairs) if pairs else ""
 
 
-def _kinds(look: Look, found: Usage) -> Iterator[tuple[str, str]]:
+def _kinds(chosen: Chosen, look: Look, found: Usage) -> Iterator[tuple[str, str]]:
+    quarantined = chosen.policy.quarantine is not None
+    broken = "the policy's quarantine says how many are kept" if quarantined else "they are kept"
     for name, totals, words in (
         ("pinned", _pinned(look), "no rule deletes them"),
         ("unknown", found.unknown, "nobody knows whose they are: they are kept"),
         ("in flight", _state(look, State.IN_FLIGHT), "they may still be written"),
-        ("broken", _state(look, State.BROKEN), "no whole archives"),
+        ("broken", _state(look, State.BROKEN), f"no whole archives: {broken}"),
         ("unreadable", _state(look, State.UNREADABLE), "they could not be read: they are kept"),
         ("pod checkpoints", found.pod_checkpoints, "the kubelet's own: they are kept"),
     ):
@@ -149,7 +155,7 @@ def _state(look: Look, state: State) -> Totals:
 
 def _planned(session: Session, directory: str, chosen: Chosen, look: Look) -> str:
     text = f"\n{chosen.words} would delete {plan_words(look.plan)}\n"
-    typed = f"{chosen.typed}{session.typed(directory)}"
+    typed = f"{chosen.typed}{session.typed(directory, lookup=True)}"
     if look.plan.deletions:
         text += f"{INDENT}see which: checkpointkit archives plan{typed}\n"
         text += f"{INDENT}delete them: checkpointkit archives apply{typed}\n"

@@ -11,6 +11,7 @@ from checkpointkit.cli.archives.words import (
     archives_text,
     container_document,
     moment_text,
+    notices,
     problems_text,
     since_text,
     taken_ns,
@@ -47,11 +48,12 @@ def show_plan(session: Session) -> Outcome:
     directory = session.directory(chosen.directory)
     look = look_at(session, directory, chosen.policy)
     text = plan_text(session, look.plan, all_of_them=session.arguments.all)
-    text += problems_text((*chosen.notes, *look.problems))
+    text += problems_text((*chosen.notes, *notices(look), *look.problems))
     document = session.document(
         directory,
         **plan_document(look.plan, session.now_ns),
         notes=list(chosen.notes),
+        leases=look.scan.leases,
         problems=list(look.problems),
     )
     return Outcome(status_of(look), text, document)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -16,7 +18,6 @@ from checkpointkit.cli.text import printable
 
 if TYPE_CHECKING:
     import argparse
-    from datetime import timedelta
 
 
 @frozen
@@ -53,7 +54,7 @@ def choose(arguments: argparse.Namespace) -> Chosen:
         if not given:
             count = DEFAULT_RULES.container_count
             return Chosen(Policy(), f"the default policy, {count} of each container at most,")
-        flags = "".join(f" {flag} {value}" for flag, value in _flags(arguments))
+        flags = "".join(f" {flag} {shlex.quote(str(value))}" for flag, value in _flags(arguments))
         return Chosen(Policy(rules=Rules(**given)), f"the policy{flags}", flags)
     if given:
         flag, _ = _flags(arguments)[0]
@@ -70,7 +71,7 @@ def choose(arguments: argparse.Namespace) -> Chosen:
     return Chosen(
         found.policy,
         f"the policy of {printable(source)}",
-        f" --policy {source}",
+        f" --policy {shlex.quote(source)}",
         "" if found.directory == DEFAULT_DIRECTORY else found.directory,
         found.notes,
     )
@@ -86,10 +87,14 @@ def duration(arguments: argparse.Namespace, name: str) -> timedelta:
     Raises:
         PolicyError: It is none; the flag is named.
     """
+    text = getattr(arguments, name.replace("-", "_"))
+    if name == "settle" and text == "0s":
+        return timedelta()
     try:
-        return parse_duration(getattr(arguments, name.replace("-", "_")))
+        return parse_duration(text)
     except PolicyError as error:
-        raise PolicyError(f"--{name}", error.reason) from error
+        # `none` is for a file; a flag is left away
+        raise PolicyError(f"--{name}", error.reason.partition("; write none")[0]) from error
 
 
 def _flags(arguments: argparse.Namespace) -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""`checkpointkit archives`: a first look; list, plan, apply, watch, pin, unpin, verify, usage."""
+"""`checkpointkit archives`: a first look; list, plan, apply, watch, pins, verify, usage."""
 
 from __future__ import annotations
 
@@ -60,6 +60,10 @@ def _carry_out(session: Session) -> Outcome:  # noqa: PLR0911 - one for each com
             from checkpointkit.cli.archives import usage  # noqa: PLC0415
 
             return usage.show_usage(session)
+        case "forget-cluster":
+            from checkpointkit.cli.archives import cluster  # noqa: PLC0415
+
+            return cluster.forget_cluster(session)
         case "verify":
             from checkpointkit.cli.archives import verify  # noqa: PLC0415
 

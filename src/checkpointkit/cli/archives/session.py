@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
 from checkpointkit.archives.model import DEFAULT_DIRECTORY
+from checkpointkit.cli.archives import arguments as known
 
 if TYPE_CHECKING:
     import argparse
@@ -61,9 +63,26 @@ class Session:
         """
         return self.arguments.directory or of_policy or DEFAULT_DIRECTORY
 
-    def typed(self, directory: str) -> str:
-        """Return a directory as it is typed again behind a command; nothing for the usual one."""
-        return "" if directory == DEFAULT_DIRECTORY else f" {directory}"
+    def typed(self, directory: str, *, lookup: bool = False) -> str:
+        """Return what is typed again behind a command, so that it looks at the same.
+
+        Args:
+            directory: Where the archives are; the usual place is left out, as all that is usual.
+            lookup: Whether with the way to the API server.
+        """
+        arguments = self.arguments
+        parts: list[str] = []
+        if arguments.state != known.DEFAULT_STATE:
+            parts += ["--state", arguments.state]
+        if arguments.settle != known.DEFAULT_SETTLE:
+            parts += ["--settle", arguments.settle]
+        if lookup and arguments.kubeconfig is not None:
+            parts += ["--kubeconfig", arguments.kubeconfig]
+        if lookup and arguments.in_cluster:
+            parts.append("--in-cluster")
+        if directory != DEFAULT_DIRECTORY:
+            parts.append(directory)
+        return "".join(f" {shlex.quote(part)}" for part in parts)
 
     def document(self, directory: str | None = None, **fields: Any) -> dict[str, Any]:
         """Return a document for programs: what all of them have, and `fields`."""

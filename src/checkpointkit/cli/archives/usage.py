@@ -61,6 +61,8 @@ def show_usage(session: Session) -> Outcome:
         space=space_document(scan.space),
         totals=totals_document(found.totals),
         unknown=totals_document(found.unknown),
+        broken=totals_document(found.broken),
+        unread=totals_document(found.unread),
         pod_checkpoints=totals_document(found.pod_checkpoints),
         other_files={"files": found.foreign, "size": found.foreign_size},
         **{
@@ -118,6 +120,8 @@ def _apart(found: Usage) -> str:
         f"{what}: {plural(number, thing)}, {bytes_text(size)}\n"
         for what, number, thing, size in (
             ("of unknown identity", found.unknown.archives, "archive", found.unknown.size),
+            ("broken, of nobody", found.broken.archives, "archive", found.broken.size),
+            ("not read, of nobody", found.unread.archives, "archive", found.unread.size),
             (
                 "pod checkpoints",
                 found.pod_checkpoints.archives,

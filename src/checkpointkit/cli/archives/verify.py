@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from checkpointkit.archives.disk.directory import ArchiveDirectory
+from checkpointkit.archives.kept.deletions import KEPT
 from checkpointkit.archives.kept.links import check_export
-from checkpointkit.archives.model import State
+from checkpointkit.archives.model import Archive, State
 from checkpointkit.archives.policies import Policy
+from checkpointkit.cli.archives.export import write_lines
 from checkpointkit.cli.archives.look import looking, open_inventory
 from checkpointkit.cli.archives.words import problems_text, taken_ns
 from checkpointkit.cli.outcome import BAD, FINE, USAGE, Outcome, Refused
@@ -15,16 +17,17 @@ from checkpointkit.cli.terminal import Progress
 from checkpointkit.cli.text import plural, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from checkpointkit.archives.kept.custody import Recorded
     from checkpointkit.archives.kept.inventory import Inventory
     from checkpointkit.archives.kept.links import ChainReport, Fault
-    from checkpointkit.archives.model import Archive
     from checkpointkit.cli.archives.session import Session
 
 _BAD_STATES: Final = (State.BROKEN, State.UNREADABLE)
 _NO_CHAIN: Final = "no digests are recorded; --record records them\n"
+_WHOSE: Final = ("spec.dump", "config.dump", "metadata")
+"""What tells whose an archive is: what is wrong with that says nothing of the archive's end."""
 
 
 def verify(session: Session) -> Outcome:
@@ -46,12 +49,15 @@ def verify(session: Session) -> Outcome:
     with open_inventory(session, directory, write=recording) as inventory:
         recorded = _record(session, directory, inventory, archives) if recording else None
         report = _check(directory, inventory)
+        damaged = inventory.deletions.problems
         exported = _export(session, report, inventory.custody.export())
     bad = [each for each in archives if each.state in _BAD_STATES]
     problems = (
         *(f"{each.name}: {each.state.value}: {each.problem}" for each in bad),
+        *(_open_text(each) for each in archives if is_open(each)),
         *(f"{each.name}: it was not recorded: {why}" for each, why in _skipped(recorded)),
         *map(_fault_text, report.faults),
+        *damaged,
         *look.problems,
     )
     document = session.document(
@@ -67,6 +73,25 @@ def verify(session: Session) -> Outcome:
     if exported is not None:  # that alone goes to stdout
         return Outcome(status, exported, document, text)
     return Outcome(status, text, document)
+
+
+def is_open(archive: Archive) -> bool:
+    """Tell whether it is not known if an archive is whole: its end was not looked at.
+
+    Example:
+        >>> is_open(Archive(
+        ...     name="checkpoint-a.tar", size=1, device=1, inode=1, mtime_ns=1, ctime_ns=1,
+        ...     state=State.COMPLETE, problem="it takes too much memory to decompress it",
+        ... ))
+        True
+    """
+    if archive.state is not State.COMPLETE or archive.container is not None or not archive.problem:
+        return False
+    return not any(each in archive.problem for each in _WHOSE)
+
+
+def _open_text(archive: Archive) -> str:
+    return f"{archive.name}: not known whether it is whole: {archive.problem}"
 
 
 def _check(directory: str, inventory: Inventory) -> ChainReport:
@@ -94,14 +119,17 @@ def _export(session: Session, report: ChainReport, lines: Iterator[str]) -> str 
     path = session.arguments.export
     if path is None:
         return None
+    damage = [fault.words for fault in report.faults if fault.rule == "damaged"]
+    if damage:
+        advice = "see what verify says; an earlier export is still there as it was"
+        raise Refused(f"nothing is exported: {damage[0]}", advice, BAD, "DamagedChain")
     if not report.links:
         advice = "record them first, with --record"
         raise Refused("no digests are recorded", advice, USAGE, "NoChain")
     if path == "-":
         return "".join(f"{line}\n" for line in lines)
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        write_lines(path, lines)
     except OSError as error:
         raise Refused(
             f"cannot write {path}: {error.strerror}", "name another file", USAGE, "NoExport"
@@ -131,12 +159,27 @@ def _text(archives: int, recorded: Recorded | None, report: ChainReport) -> str:
     if recorded is not None:
         text += f"{plural(len(recorded.links), 'digest')} recorded\n"
     if not report.links:
-        return text + _NO_CHAIN
+        return text + ("" if report.faults else _NO_CHAIN)
     return text + (
         f"{plural(report.links, 'link')} in the chain: {report.matching:,} as recorded, "
         f"{report.deleted:,} deleted by this program\n"
+        f"{_notes_text(report.notes)}"
         f"the last link is {printable(report.last)}\n"
     )
+
+
+def _notes_text(notes: Sequence[Fault]) -> str:
+    begun = sum(note.rule == "begun" for note in notes)
+    forgotten = len(notes) - begun
+    text = ""
+    if begun:
+        text += f"{plural(begun, 'link')} of what this program had begun to delete, and is gone\n"
+    if forgotten:
+        text += (
+            f"{plural(forgotten, 'link')} of what is gone: a record of the deletion would be "
+            f"older than the {KEPT:,} that are kept\n"
+        )
+    return text
 
 
 def _fault_text(fault: Fault) -> str:
@@ -149,13 +192,15 @@ def _report_document(report: ChainReport) -> dict[str, Any]:
         "last": report.last,
         "matching": report.matching,
         "deleted": report.deleted,
-        "faults": [
-            {
-                "index": fault.index,
-                "name": fault.name or None,
-                "rule": fault.rule,
-                "words": fault.words,
-            }
-            for fault in report.faults
-        ],
+        "faults": [*map(_fault_document, report.faults)],
+        "notes": [*map(_fault_document, report.notes)],
+    }
+
+
+def _fault_document(fault: Fault) -> dict[str, Any]:
+    return {
+        "index": fault.index,
+        "name": fault.name or None,
+        "rule": fault.rule,
+        "words": fault.words,
     }

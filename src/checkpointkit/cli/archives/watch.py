@@ -42,6 +42,7 @@ def watch(session: Session) -> Outcome:
                 poll=arguments.poll,
                 lookup=lookup,
                 dry_run=arguments.dry_run,
+                notes=chosen.notes,
             )
         except MissingExtraError as error:
             raise Refused(

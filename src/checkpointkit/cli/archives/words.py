@@ -5,17 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from checkpointkit.archives.planning.order import moment
+from checkpointkit.archives.planning.order import UNDATED, moment
 from checkpointkit.archives.policies import Order
+from checkpointkit.archives.watching.rounds import NO_LEASES
 from checkpointkit.cli.text import UNKNOWN, age_text, bytes_text, plural, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from checkpointkit.archives.model import Archive, Container, Space
+    from checkpointkit.archives.retention import Look
     from checkpointkit.archives.usage import Totals
 
 NONE: Final = "-"
+_EXTRA: Final = "checkpointkit[archives]"
+"""What the problem of an archive names that could not be read for want of zstd."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_SECOND: Final = 10**9
 _PER_CENT: Final = 100
@@ -76,9 +80,11 @@ def since_text(ns: int, now_ns: int) -> str:
     """Return how long ago a time is.
 
     Example:
-        >>> since_text(0, 7200 * 10**9), since_text(90 * 10**9, 0)
-        ('2 h', 'in 90 s')
+        >>> since_text(0, 7200 * 10**9), since_text(90 * 10**9, 0), since_text(UNDATED, 0)
+        ('2 h', 'in 90 s', '?')
     """
+    if ns == UNDATED:
+        return UNKNOWN
     seconds = (now_ns - ns) / _PER_SECOND
     return f"in {age_text(-seconds)}" if seconds <= -1 else age_text(max(seconds, 0))
 
@@ -148,6 +154,18 @@ def totals_document(totals: Totals) -> dict[str, Any]:
 def space_document(space: Space) -> Mapping[str, int]:
     """Return how full a file system is, for programs."""
     return {"total": space.total, "free": space.free}
+
+
+def notices(look: Look) -> tuple[str, ...]:
+    """Return what is to be known of a look, and is no problem."""
+    found = [] if look.scan.leases else [NO_LEASES]
+    unread = sum(_EXTRA in archive.problem for archive in look.scan.archives)
+    if unread:
+        found.append(
+            f"{plural(unread, 'archive')} could not be read for want of zstd, and stay: install "
+            f"{_EXTRA}"
+        )
+    return tuple(found)
 
 
 def problems_text(problems: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from checkpointkit.cli.kubelet_tables import tables
+from checkpointkit.cli.kubelet.tables import tables
 from checkpointkit.cli.outcome import BAD, FINE, USAGE, Outcome, Refused
 from checkpointkit.cli.terminal import encoding_of, width_of, write
 from checkpointkit.cli.text import INDENT, fields, json_text, printable
