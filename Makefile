@@ -113,6 +113,7 @@ bench: $(BENCH_ENV)/$(STAMP) ## measure against bare system calls, and against o
 	@$(BENCH_ENV)/bin/python -m benchmarks.evolution
 	@$(BENCH_ENV)/bin/python -m benchmarks.pods
 	@$(BENCH_ENV)/bin/python -m benchmarks.archives
+	@$(BENCH_ENV)/bin/python -m benchmarks.kubelet
 	@$(BENCH_ENV)/bin/python -m benchmarks $(ARGS)
 
 clean: ## remove the environments and whatever builds and tests left
