@@ -46,6 +46,7 @@ def test_the_file_of_this_test_has_a_kibibyte() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("part", range(8))
 def test_every_bit_of_a_kibibyte_is_found(part: int) -> None:
     sought = sum(
