@@ -261,12 +261,13 @@ def test_a_file_system_that_has_gone_is_an_error_with_its_cause(
         assert errno.errorcode[error] in str(caught.value)
 
 
-def test_whatever_fails_at_the_opening_leaves_no_descriptor(place: Path) -> None:
+@pytest.mark.parametrize("for_ever", [True, False])
+def test_whatever_fails_at_the_opening_leaves_no_descriptor(place: Path, for_ever: bool) -> None:
     calls = FailingArchiveCalls(place)
     ArchiveDirectory.open(str(place), system=calls).close()
     before = descriptors()
     for at, name in enumerate(["open", "fstat"]):
-        calls.break_at(at, errno.EIO, for_ever=True)
+        calls.break_at(at, errno.EIO, for_ever=for_ever)
         with pytest.raises(DirectoryError, match="EIO"):
             ArchiveDirectory.open(str(place), system=calls)
         assert calls.failed[0].startswith(name)
