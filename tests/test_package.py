@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from email import message_from_string
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import checkpointkit
+from checkpointkit.cli import main
 from checkpointkit.envelope import open_envelope
 
 ROOT = Path(__file__).parent.parent
@@ -143,3 +145,19 @@ def test_the_envelope_in_the_docs_is_a_real_one() -> None:
 def test_the_readme_says_how_to_set_it_up_in_two_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^    (make .*)$", text, re.MULTILINE)) == {"make demo", "make test"}
+
+
+# -------------------------------------------------------------------------------- its formats
+
+
+def test_the_formats_have_not_drifted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the package that is tested, which may be a built wheel."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    schemas = project["tool"]["checkpointkit"]["schemas"]
+    assert len(schemas) == 7
+    (tmp_path / "package").symlink_to(Path(checkpointkit.__file__).parent)
+    (tmp_path / "pyproject.toml").write_text(
+        f'[tool.checkpointkit]\nlock = "package/checkpointkit.lock"\nschemas = {schemas}\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["schema", "check"]) == 0

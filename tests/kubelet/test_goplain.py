@@ -174,3 +174,10 @@ def test_the_files_of_the_kubelet_have_a_short_way() -> None:
         (entries,) = [each.type for each in kind.struct.fields if each.name == "entries"]
         assert decoder_of(entries)
         assert dumper_of(entries)
+
+
+@pytest.mark.parametrize("kind", [INTS, BLOCKS, MAPS, TEXTS])
+def test_what_is_nil_is_nil_the_short_way_too(kind: GoType) -> None:
+    short = dumper_of(kind)
+    assert short is not None
+    assert short(None) == "<nil>"

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-import checkpointkit.pods
 from checkpointkit import CheckpointManager, MemoryStore, Payload, Schema
-from checkpointkit.cli import main
 from checkpointkit.errors import CheckpointError, ReadOnlyError, StoreError, VersionTooNewError
 from checkpointkit.pods.machine import Stage, State
 from checkpointkit.pods.model import PodName, record_key
@@ -137,16 +135,6 @@ def test_nothing_is_created_or_changed_where_it_is_only_read(tmp_path: Path) -> 
 def test_the_directory_is_for_root_alone(tmp_path: Path) -> None:
     PodState.open(str(tmp_path / "state"))
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
-
-
-def test_the_formats_have_not_drifted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "pods").symlink_to(Path(checkpointkit.pods.__file__).parent)
-    (tmp_path / "pyproject.toml").write_text(
-        '[tool.checkpointkit]\nlock = "pods/checkpointkit.lock"\n'
-        'schemas = ["checkpointkit.pods.state:NODE", "checkpointkit.pods.state:RECORDS"]\n'
-    )
-    monkeypatch.chdir(tmp_path)
-    assert main(["schema", "check"]) == 0
 
 
 def test_what_is_damaged_stays_as_it_is_where_it_is_only_read(tmp_path: Path) -> None:
