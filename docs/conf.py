@@ -51,8 +51,9 @@ nitpicky = True
 # The standard library: its inventory would have to be fetched when the pages are built.
 nitpick_ignore_regex = [
     ("py:.*", r"(collections\.abc\.)?(Callable|Iterable|Mapping|Sequence)"),
-    ("py:.*", r"(datetime\.)?datetime"),
-    ("py:.*", r"(os\.)?PathLike"),
+    ("py:.*", r"(contextlib\.)?AbstractContextManager"),
+    ("py:.*", r"(datetime\.)?(datetime|timedelta)"),
+    ("py:.*", r"(os\.)?(DirEntry|PathLike|stat_result)"),
     ("py:.*", r"(types\.)?(MappingProxyType|TracebackType)"),
     ("py:.*", r"(enum\.)?Enum"),
     ("py:.*", r"(collections\.)?Counter"),
@@ -70,6 +71,11 @@ nitpick_ignore_regex = [
     ("py:.*", r"(checkpointkit\.pods\.[\w.]+\.)?(Fetched|FileCalls|Got|Http|Sighting)"),
     ("py:.*", r"(prometheus_client\.)?CollectorRegistry"),
     ("py:.*", r"(threading\.)?Event"),
+    # The same of the archives and of the kubelet's files.
+    ("py:.*", r"_(Bytes|Count|Inherit|Time)"),
+    ("py:.*", r"(checkpointkit\.archives\.[\w.]+\.)?(Changes|Pace|Reason|Stopping)"),
+    ("py:.*", r"checkpointkit\.kubernetes\.http\.Http"),
+    ("py:.*", r"(checkpointkit\.kubelet\.[\w.]+\.)?(ContainerMap|GoType|KubeletCalls)"),
     # Plain data; envelope.md has its vocabulary.
     ("py:.*", r"Shape"),
 ]
@@ -91,6 +97,36 @@ def adapt_docstring(_app: Sphinx, what: str, _name: str, *rest: Any) -> None:
         elif inside:
             lines[number] = "   " + line
     lines[:] = "\n".join(lines).split("\n")
+
+
+ROOMS = {
+    "api/archives": {
+        "Container": "checkpointkit.archives.model.Container",
+        "Plan": "checkpointkit.archives.plan.Plan",
+        "Reading": "checkpointkit.archives.identity.Reading",
+        "State": "checkpointkit.archives.model.State",
+    },
+    "api/kubelet": {
+        "Reading": "checkpointkit.kubelet.verdicts.Reading",
+        "Verdict": "checkpointkit.kubelet.verdicts.Verdict",
+    },
+    "api/pods": {
+        "Container": "checkpointkit.pods.runtime.Container",
+        "Plan": "checkpointkit.pods.plan.Plan",
+        "State": "checkpointkit.pods.machine.State",
+    },
+    "api/testing": {"Verdict": "checkpointkit.testing.linearizability.Verdict"},
+}
+"""Classes of one name in several rooms: which of them a page means."""
+
+
+def name_in_its_room(app: Sphinx, document: nodes.document) -> None:
+    """Have a name that several rooms have mean that of the page's own."""
+    names = ROOMS.get(app.env.docname, {})
+    for node in document.findall(addnodes.pending_xref):
+        full = names.get(node.get("reftarget", ""))
+        if full is not None:
+            node["reftarget"] = full
 
 
 def public_name(app: Sphinx, env: BuildEnvironment, node: Any, content: Any) -> Any:
@@ -155,5 +191,6 @@ def _described(node: nodes.Node) -> str:
 def setup(app: Sphinx) -> None:
     """Connect what is above."""
     app.connect("autodoc-process-docstring", adapt_docstring, priority=400)
+    app.connect("doctree-read", name_in_its_room)
     app.connect("missing-reference", public_name)
     app.connect("doctree-resolved", link_code)

@@ -48,7 +48,7 @@ class RawNumber:
     __slots__ = ("text",)
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text: str = text
 
     def __str__(self) -> str:
         return self.text

@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 KIND: Final = "kubelet"
-"""The first part of the kind of each: `kubelet/cpu_manager_state`."""
+"""What the kind of each begins with, as in `kubelet/cpu_manager_state`."""
 
 
 @frozen

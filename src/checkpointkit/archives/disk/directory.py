@@ -93,11 +93,11 @@ class ArchiveDirectory:
     """
 
     def __init__(self, path: str, fd: int, status: os.stat_result, system: ArchiveCalls) -> None:
-        self.path = path
-        self.fd = fd
-        self.device = status.st_dev
-        self.inode = status.st_ino
-        self.system = system
+        self.path: str = path
+        self.fd: int = fd
+        self.device: int = status.st_dev
+        self.inode: int = status.st_ino
+        self.system: ArchiveCalls = system
 
     @classmethod
     def open(cls, path: str, *, system: ArchiveCalls | None = None) -> Self:

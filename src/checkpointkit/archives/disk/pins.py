@@ -147,7 +147,7 @@ def pin(directory: ArchiveDirectory, name: str, owner: str) -> Pinned:
         owner: Who wants it kept: any printable words.
 
     Returns:
-        Who wants it kept now. A marker that a person made is left as it is: it keeps the archive,
+        Who wants it kept now. A marker that a person made is left as it is; it keeps the archive,
         and `recorded` is false.
 
     Raises:

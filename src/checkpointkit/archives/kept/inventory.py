@@ -220,7 +220,7 @@ class Inventory:
         """Store all archives; what is not among them is forgotten.
 
         Returns:
-            How many shards were written: those alone in which something has changed.
+            How many shards were written; those alone in which something has changed.
 
         Raises:
             ReadOnlyError: It was opened read-only.

@@ -98,13 +98,15 @@ class Ledger:
         self.archives = archives
         self.moments = moments
         self.reasons: list[Reason | None] = [None] * len(archives)
-        self.freed = 0
+        self.freed: int = 0
         self._now_ns = now_ns
         self._policy = policy
         self._zone = zone
         self._terms: dict[int, Terms] = {}
         self._ages: dict[int, Reason] = {}
-        found, self.strays, self.broken = _spread(archives, names_count=policy.names_count)
+        found, strays, broken = _spread(archives, names_count=policy.names_count)
+        self.strays: list[int] = strays
+        self.broken: list[int] = broken
         self.piles: dict[Container, Pile] = {
             container: self._pile(container, members) for container, members in found.items()
         }

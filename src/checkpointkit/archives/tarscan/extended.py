@@ -78,7 +78,7 @@ class Extended:
     def __init__(self) -> None:
         self.records: dict[bytes, bytes] | None = None
         self.long_name: bytes | None = None
-        self.long_link = False
+        self.long_link: bool = False
 
     def add(self, kind: bytes, body: bytes, budget: Budget) -> None:
         """Take in one more of them.

@@ -46,7 +46,7 @@ class File:
 
     def __init__(self, fd: int, size: int) -> None:
         self._fd = fd
-        self.size = size
+        self.size: int = size
 
     def read(self, offset: int, length: int) -> bytes:
         """Return so many bytes from there, or what there is of them.

@@ -70,7 +70,7 @@ class Found:
     def __init__(self) -> None:
         self.spec: bytes | None = None
         self.config: bytes | None = None
-        self.doubt = ""
+        self.doubt: str = ""
 
 
 def walk(source: Source, limits: ReadLimits, found: Found) -> None:

@@ -170,7 +170,7 @@ class Watched:
         self._is_name = re.compile(patterns).match
         self._notify: Any = None
         self._watched: tuple[int, int] | None = None
-        self.problem = ""
+        self.problem: str = ""
 
     def arm(self) -> None:
         """Note how the directory is, and watch the one that is there now."""
